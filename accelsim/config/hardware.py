@@ -1,0 +1,215 @@
+"""Specs of machines: GEMM device, attention unit, link, and a system of them.
+
+Each spec has ``sources``: for every field (a dotted path, or the prefix of one) where its figure comes from, or the word
+``default``. `accelsim hw show` prints them, and whatever rests on a default is named as such in results.
+"""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from accelsim.config.base import Spec
+from accelsim.config.quantity import Area, Bandwidth, Bytes, Cycles, Energy, Frequency, Length, Power, Rate, Time
+
+Dtype = Literal["fp16", "bf16", "tf32", "fp32", "int8"]
+"""Operand formats. The accumulator is fp32, for int8 int32."""
+
+
+class SharedMemory(Spec):
+    """The SM's scratchpad."""
+
+    per_sm: Bytes
+    """Capacity that the resident thread blocks of one SM share."""
+    per_block: Bytes
+    """Most that one thread block may take."""
+    bandwidth: Rate
+    """Bytes a cycle of one SM when no two lanes meet in a bank."""
+    banks: int = Field(gt=0)
+    """Banks of 4 bytes."""
+
+
+class L2(Spec):
+    """The cache that all SMs share."""
+
+    capacity: Bytes
+    bandwidth: Rate
+    """Bytes a cycle over all SMs."""
+    port: Rate
+    """Bytes a cycle into one SM."""
+
+
+class Dram(Spec):
+    """Main memory."""
+
+    capacity: Bytes
+    bandwidth: Bandwidth
+    """Peak of the datasheet."""
+    efficiency: float = Field(gt=0, le=1)
+    """Share of the peak that streams reach."""
+    channels: int = Field(gt=0, le=64)
+    interleave: Bytes
+    """Consecutive bytes that lie in one channel."""
+
+
+class Launch(Spec):
+    """What starting a kernel costs."""
+
+    graph: Time
+    """From one kernel of a replayed graph to the next."""
+    stream: Time
+    """From one kernel to the next in a stream."""
+    host: Time
+    """Between two launches from the host, whatever their stream."""
+    start_drain: Time
+    """First instruction and last write of a kernel, beyond the work of its thread blocks."""
+
+
+class Gpu(Spec):
+    """A GEMM device: streaming multiprocessors with tensor cores, an L2, DRAM channels."""
+
+    kind: Literal["gpu"]
+    name: str
+    description: str = ""
+    sm_count: int = Field(gt=0, le=4096)
+    clock: Frequency
+    """Sustained clock of the SMs; every rate in B/cycle and every latency in cycles refers to it."""
+    tensor_core: dict[Dtype, int]
+    """Multiply-accumulates a cycle of one SM on its tensor cores, for each operand format that they take."""
+    cuda_core: dict[Dtype, int]
+    """Multiply-accumulates a cycle of one SM without tensor cores."""
+    tensor_efficiency: float = Field(gt=0, le=1)
+    """Share of the tensor cores' peak that a main loop with its operands at hand reaches."""
+    shared_memory: SharedMemory
+    registers_per_sm: int = Field(gt=0)
+    """32-bit registers."""
+    max_threads_per_sm: int = Field(gt=0)
+    max_blocks_per_sm: int = Field(gt=0)
+    l2: L2
+    dram: Dram
+    load_latency: Cycles
+    """From asking for a tile in L2 to using it, under load (queues, barrier and register fill included)."""
+    miss_latency: Cycles
+    """What a tile that comes from DRAM waits beyond that."""
+    block_setup: Cycles
+    """From a thread block's dispatch to its first load."""
+    epilogue: Rate
+    """Bytes a cycle of one SM from accumulators to L2."""
+    launch: Launch
+    library: str
+    """Menu of kernels (`hwconfigs/libraries`) that stands in for the vendor's library."""
+    energy: str
+    """Table of energy per action (`hwconfigs/energy`)."""
+    area: Area | None = None
+    sources: dict[str, str]
+
+    @model_validator(mode="after")
+    def _rates(self) -> "Gpu":
+        for field in ("tensor_core", "cuda_core"):
+            for dtype, rate in getattr(self, field).items():
+                if rate <= 0:
+                    raise ValueError(f"{field}.{dtype} must be positive, not {rate}")
+        return self
+
+
+class AttentionUnit(Spec):
+    """An attention co-processor: cores of a PE array, a sparsity engine and a softmax unit, around shared memory."""
+
+    kind: Literal["attention_unit"]
+    name: str
+    description: str = ""
+    algorithm: Literal["hdp"]
+    cores: int = Field(gt=0)
+    """Each core works on one head at a time."""
+    clock: Frequency
+    pe_rows: int = Field(gt=1)
+    pe_columns: int = Field(gt=1)
+    """One 16-bit multiplier a processing element; both even, since pruning decides on 2 x 2 blocks."""
+    softmax_elements_per_cycle: int = Field(gt=0)
+    sparsity_blocks_per_cycle: int = Field(gt=0)
+    """2 x 2 blocks whose importance the sparsity engine takes in each cycle."""
+    buffer: Bytes
+    """On-chip memory of one core for operands and integer scores of its head."""
+    max_head_dim: int = Field(gt=0)
+    dram_bandwidth: Bandwidth
+    """Shared by the cores."""
+    dram_latency: Time
+    head_decision: Literal["barrier", "speculative"] = "barrier"
+    """Whether fractions of a head wait for its decision (barrier) or are fetched before it is known (speculative)."""
+    process_node: Length
+    energy: str
+    area: Area | None = None
+    sources: dict[str, str]
+
+    @model_validator(mode="after")
+    def _even(self) -> "AttentionUnit":
+        for field in ("pe_rows", "pe_columns"):
+            if getattr(self, field) % 2:
+                raise ValueError(f"{field} must be even (2 x 2 blocks), not {getattr(self, field)}")
+        return self
+
+
+class Link(Spec):
+    """What joins GPU and attention unit."""
+
+    bandwidth: Bandwidth
+    latency: Time
+    energy_per_byte: Energy
+    sources: dict[str, str]
+
+
+class System(Spec):
+    """A GEMM device, alone or with an attention unit behind a link."""
+
+    kind: Literal["system"]
+    name: str
+    description: str = ""
+    gpu: Gpu
+    attention_unit: AttentionUnit | None = None
+    link: Link | None = None
+    sources: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _linked(self) -> "System":
+        if (self.attention_unit is None) != (self.link is None):
+            raise ValueError("attention_unit and link belong together: give both or neither")
+        return self
+
+
+class KernelTile(Spec):
+    """One kernel of a library: its thread-block tile and what a thread block occupies."""
+
+    tile_m: int = Field(gt=0)
+    tile_n: int = Field(gt=0)
+    tile_k: int = Field(gt=0)
+    stages: int = Field(ge=2, le=16)
+    threads: int = Field(gt=0, le=1024)
+    registers_per_thread: int = Field(gt=0, le=255)
+
+
+class Library(Spec):
+    """Menu of a vendor library's kernels, among which the closed form chooses."""
+
+    kind: Literal["library"]
+    name: str
+    description: str = ""
+    tensor_core: list[KernelTile]
+    """Tensor-core kernels; tile_k for 2-byte operands (scaled so that its bytes stay the same for others)."""
+    cuda_core: list[KernelTile]
+    """fp32 kernels without tensor cores."""
+    split_k: list[int] = [1]
+    """Values of split-K that the library uses."""
+    sources: dict[str, str]
+
+
+class EnergyTable(Spec):
+    """Energy per action and power that flows whatever happens."""
+
+    kind: Literal["energy"]
+    name: str
+    description: str = ""
+    process_node: Length
+    actions: dict[str, Energy]
+    """Energy of one action, by name (`accelsim.energy.actions` lists the names and what one of each is)."""
+    static_power: dict[str, Power] = {}
+    """Leakage and idle power by component, multiplied by the run's time."""
+    sources: dict[str, str]

@@ -1,0 +1,150 @@
+"""Specs of workloads: one GEMM, one attention, an encoder layer, an encoder, a vision transformer, or a list of layers."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from accelsim.config.base import Spec
+from accelsim.config.hardware import Dtype
+
+CacheState = Literal["cold", "warm"]
+
+
+class Caches(Spec):
+    """What lies in L2 when a kernel starts. In a network, activations were just written and weights were not."""
+
+    activations: CacheState = "warm"
+    weights: CacheState = "cold"
+
+
+class Operands(Spec):
+    """How synthetic operands are drawn. Results name the distribution."""
+
+    distribution: Literal["normal", "uniform"] = "normal"
+    activation_scale: float = Field(default=1.0, gt=0)
+    """Standard deviation (normal) or half range (uniform) of activations."""
+    weight_scale: float | None = Field(default=None, gt=0)
+    """Likewise of weights; left out, 1/sqrt(k), which keeps the variance of the output."""
+
+
+class _Workload(Spec):
+    name: str = ""
+    description: str = ""
+    dtype: Dtype = "fp16"
+    caches: Caches = Caches()
+    operands: Operands = Operands()
+    launch: Literal["graph", "stream"] = "graph"
+    """Whether kernels replay from a graph or are launched one by one."""
+
+
+class GemmWorkload(_Workload):
+    """C[m, n] = A[m, k] B[k, n]; B holds the weights."""
+
+    kind: Literal["gemm"]
+    m: int = Field(gt=0)
+    n: int = Field(gt=0)
+    k: int = Field(gt=0)
+
+
+class AttentionWorkload(_Workload):
+    """softmax(Q K^T / sqrt(head_dim)) V for every batch item and head."""
+
+    kind: Literal["attention"]
+    batch: int = Field(default=1, gt=0)
+    heads: int = Field(gt=0)
+    sequence: int = Field(gt=0)
+    head_dim: int = Field(gt=0)
+
+
+class EncoderWorkload(_Workload):
+    """Post-norm transformer encoder layers (BERT's form), without embedding."""
+
+    kind: Literal["encoder"]
+    layers: int = Field(default=1, gt=0)
+    batch: int = Field(default=1, gt=0)
+    sequence: int = Field(gt=0)
+    hidden: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    ffn: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _heads(self) -> "EncoderWorkload":
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) is not a multiple of heads ({self.heads})")
+        return self
+
+
+class VisionWorkload(EncoderWorkload):
+    """A vision transformer with trained weights on labelled images: embedding, encoder, mean over tokens, classifier."""
+
+    kind: Literal["vision"]  # type: ignore[assignment]
+    patch: int = Field(gt=0)
+    """Side of a square patch in pixels; every patch is a token."""
+    classes: int = Field(gt=1)
+    weights: str
+    """.npz of the weights, a path relative to the YAML."""
+    data: str
+    """.npz of images and labels, a path relative to the YAML."""
+    split: str = "test"
+    """Which images: arrays ``<split>_images`` and ``<split>_labels`` of the data."""
+    images: int | None = Field(default=None, gt=0)
+    """Only so many of them, from the first."""
+    sources: dict[str, str] = {}
+
+
+class LinearLayer(Spec):
+    """y = x W + b on `rows` rows."""
+
+    type: Literal["linear"]
+    rows: int = Field(gt=0)
+    inputs: int = Field(gt=0)
+    outputs: int = Field(gt=0)
+
+
+class Conv2dLayer(Spec):
+    """A convolution as im2col and GEMM: k = kernel^2 x channels, ordered (kernel row, kernel column, channel)."""
+
+    type: Literal["conv2d"]
+    batch: int = Field(default=1, gt=0)
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    channels: int = Field(gt=0)
+    filters: int = Field(gt=0)
+    kernel: int = Field(gt=0)
+    stride: int = Field(default=1, gt=0)
+    padding: int = Field(default=0, ge=0)
+
+
+class LstmLayer(Spec):
+    """One LSTM layer: for each step a GEMM of [x, h] with the weights of the four gates."""
+
+    type: Literal["lstm"]
+    batch: int = Field(default=1, gt=0)
+    steps: int = Field(gt=0)
+    inputs: int = Field(gt=0)
+    hidden: int = Field(gt=0)
+
+
+class AttentionLayer(Spec):
+    """Self-attention proper, without projections."""
+
+    type: Literal["attention"]
+    batch: int = Field(default=1, gt=0)
+    heads: int = Field(gt=0)
+    sequence: int = Field(gt=0)
+    head_dim: int = Field(gt=0)
+
+
+Layer = Annotated[LinearLayer | Conv2dLayer | LstmLayer | AttentionLayer, Field(discriminator="type")]
+
+
+class NetworkWorkload(_Workload):
+    """A list of independent layers, each on operands of its own: what sets of layer shapes are benchmarked as."""
+
+    kind: Literal["network"]
+    layers: list[Layer] = Field(min_length=1)
+
+
+Workload = Annotated[
+    GemmWorkload | AttentionWorkload | EncoderWorkload | VisionWorkload | NetworkWorkload, Field(discriminator="kind")
+]

@@ -1,0 +1,97 @@
+"""A network as a small graph: a list of operations in order of execution that read and write named tensors."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+ElementwiseFunction = Literal[
+    "softmax", "add_norm", "gelu", "embed", "mean_tokens", "im2col", "lstm_cell", "transpose"
+]
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """C[m, n] = A[m, k] B[k, n], `batch` times with operands of their own. B holds the weights, if there are any."""
+
+    name: str
+    m: int
+    n: int
+    k: int
+    batch: int = 1
+    dtype: str = "fp16"
+    a: str = "input"
+    """Tensor of activations, [batch * m, k] (rows of batch items one after another)."""
+    weight: str | None = "weight"
+    """Parameter of shape [k, n]; None when B is an activation too (then `batch` may exceed 1)."""
+    b: str | None = None
+    bias: str | None = None
+    activation: Literal["gelu"] | None = None
+    """Done on the accumulators in the epilogue."""
+    output: str = "output"
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the dense product."""
+        return self.batch * self.m * self.n * self.k
+
+
+@dataclass(frozen=True)
+class Attention:
+    """softmax(Q K^T / sqrt(head_dim)) V. Q, K, V and the output are [batch * sequence, heads * head_dim]."""
+
+    name: str
+    batch: int
+    heads: int
+    sequence: int
+    head_dim: int
+    dtype: str = "fp16"
+    query: str = "query"
+    key: str = "key"
+    value: str = "value"
+    output: str = "output"
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of both dense products."""
+        return 2 * self.batch * self.heads * self.sequence**2 * self.head_dim
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """A memory-bound operation between the products."""
+
+    name: str
+    function: ElementwiseFunction
+    inputs: tuple[str, ...]
+    output: str
+    elements: int
+    """Elements written."""
+    bytes_read: int
+    bytes_written: int
+    flops_per_element: int
+    """Additions, multiplications and the like for each element written (an exponential counts as 4)."""
+    attributes: dict[str, float | int | str] = field(default_factory=dict)
+
+
+Operation = Gemm | Attention | Elementwise
+
+
+@dataclass(frozen=True)
+class Network:
+    """Operations in order; each reads tensors that an earlier one wrote, or an input."""
+
+    name: str
+    operations: tuple[Operation, ...]
+    inputs: dict[str, tuple[int, ...]]
+    """Shape of every tensor that comes from outside."""
+    parameters: dict[str, tuple[int, ...]]
+    """Shape of every weight, bias and norm parameter."""
+    output: str
+    """Tensor that is the result."""
+    items: int = 1
+    """Inputs (sequences, images) that one pass takes, for items_per_s."""
+    dtype: str = "fp16"
+
+    @property
+    def macs(self) -> int:
+        """Dense multiply-accumulates of all products."""
+        return sum(operation.macs for operation in self.operations if not isinstance(operation, Elementwise))
