@@ -1,9 +1,19 @@
-"""What all specs share: frozen, and an unknown key is an error."""
+"""What all specs share: frozen, no guessing of types, and an unknown key is an error."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Spec(BaseModel):
-    """A frozen description. Unknown keys are errors, so a mistyped option cannot be ignored in silence."""
+    """A frozen description. Unknown keys are errors, so a mistyped option cannot be ignored in silence.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
+    Types are taken strictly: ``"128"`` and ``true`` are no numbers, ``1`` is no boolean; infinity and NaN are refused.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )

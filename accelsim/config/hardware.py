@@ -1,7 +1,7 @@
 """Specs of machines: GEMM device, attention unit, link, and a system of them.
 
-Each spec has ``sources``: for every field (a dotted path, or the prefix of one) where its figure comes from, or the word
-``default``. `accelsim hw show` prints them, and whatever rests on a default is named as such in results.
+Each spec has ``sources``: for every field (a dotted path, or the prefix of one) where its figure comes from, or the
+word ``default``. `accelsim hw show` prints them, and whatever rests on a default is named as such in results.
 """
 
 from typing import Literal

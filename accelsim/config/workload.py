@@ -1,4 +1,4 @@
-"""Specs of workloads: one GEMM, one attention, an encoder layer, an encoder, a vision transformer, or a list of layers."""
+"""Specs of workloads: one GEMM, one attention, an encoder, a vision transformer, or a list of layers."""
 
 from typing import Annotated, Literal
 
@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from accelsim.config.base import Spec
 from accelsim.config.hardware import Dtype
+from accelsim.config.options import Defaults
 
 CacheState = Literal["cold", "warm"]
 
@@ -35,6 +36,8 @@ class _Workload(Spec):
     operands: Operands = Operands()
     launch: Literal["graph", "stream"] = "graph"
     """Whether kernels replay from a graph or are launched one by one."""
+    defaults: Defaults = Defaults()
+    """Options that hold for this workload unless ``--set`` says otherwise."""
 
 
 class GemmWorkload(_Workload):
@@ -75,7 +78,7 @@ class EncoderWorkload(_Workload):
 
 
 class VisionWorkload(EncoderWorkload):
-    """A vision transformer with trained weights on labelled images: embedding, encoder, mean over tokens, classifier."""
+    """A trained vision transformer on labelled images: embedding, encoder, mean over tokens, classifier."""
 
     kind: Literal["vision"]  # type: ignore[assignment]
     patch: int = Field(gt=0)
