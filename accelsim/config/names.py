@@ -1,0 +1,106 @@
+"""Where the built-in YAML lies, and how a name or a path becomes a file."""
+
+import difflib
+import os
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+
+from accelsim.errors import ConfigError
+
+FOLDERS = ("hwconfigs", "workloads")
+_SUFFIXES = (".yaml", ".yml")
+
+
+def folder(kind: str) -> Path:
+    """Folder of built-in files: inside the package when installed, beside it in a checkout.
+
+    Parameters
+    ----------
+    kind : str
+        One of `FOLDERS`.
+    """
+    package = Path(str(files("accelsim")))
+    inside = package / kind
+    return inside if inside.is_dir() else package.parent / kind
+
+
+def _part(kind: str) -> Path:
+    """Folder for ``workloads``, ``workloads/models`` or, since the names of subfolders are unique, ``models``."""
+    head = kind.split("/", 1)[0]
+    candidates = [kind] if head in FOLDERS else [f"{root}/{kind}" for root in FOLDERS]
+    for candidate in candidates:
+        root, _, below = candidate.partition("/")
+        path = folder(root) / below
+        if path.is_dir():
+            return path
+    known = [*FOLDERS, *sorted(path.name for root in FOLDERS for path in folder(root).iterdir() if path.is_dir())]
+    raise ConfigError(f"no folder of built-in files is called {kind!r}; {near(kind, known)}")
+
+
+def built_in(kind: str) -> dict[str, Path]:
+    """File of every built-in name below a folder, in the order of names.
+
+    Parameters
+    ----------
+    kind : str
+        ``hwconfigs``, ``workloads``, or a folder in them (``hwconfigs/gpus`` or just ``gpus``).
+
+    Raises
+    ------
+    ConfigError
+        For an unknown folder.
+    """
+    paths = (path for path in _part(kind).rglob("*") if path.suffix in _SUFFIXES)
+    return {path.stem: path for path in sorted(paths, key=lambda path: path.stem)}
+
+
+def available(kind: str) -> list[str]:
+    """Names that exist below a folder of built-in files (see `built_in`), sorted."""
+    return list(built_in(kind))
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """``did you mean ...? allowed: ...`` for a word that is not among the known ones."""
+    known = list(known)
+    matches = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    question = f"did you mean {' or '.join(map(repr, matches))}? " if matches else ""
+    return f"{question}allowed: {', '.join(known) or 'nothing'}"
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether a text can only be meant as a path: it has a separator or ends in .yaml or .yml."""
+    return "/" in text or os.sep in text or text.endswith(_SUFFIXES)
+
+
+def find(kind: str, name_or_path: str | os.PathLike[str], base: Path | None = None) -> Path:
+    """The file that a name or a path means.
+
+    Parameters
+    ----------
+    kind : str
+        Folder of built-in files to look in, as for `built_in`.
+    name_or_path : str or path-like
+        A built-in name (``t4``, or with its folder ``gpus/t4``) or a path.
+    base : Path, optional
+        Folder to which a path is relative; the working directory when left out.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such file; the message lists near matches and all names.
+    """
+    text = os.fspath(name_or_path)
+    path = (base or Path.cwd()) / Path(text).expanduser()
+    known = built_in(kind)
+    if not looks_like_path(text) and text in known:
+        return known[text]
+    if path.is_file():
+        return path.resolve()
+    for candidate in known.values():
+        if candidate.with_suffix("").as_posix().endswith(f"/{kind}/{text}"):
+            return candidate
+    if path.is_dir():
+        raise ConfigError(f"{text} is a folder; give a YAML file or a name; {near(text, known)}")
+    what = "no file" if looks_like_path(text) else "unknown name"
+    raise ConfigError(f"{what} {text!r}; {near(Path(text).stem, known)}")
