@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 class TileWiseWeights:
     """Tile-wise weights B[k, n], packed tile by tile.
 
-    Tile t keeps `column_count[t]` columns (the granularity, but for the last tile) and `row_count[t]` rows. The original
-    row of kept row i of tile t is ``row_offset[row_start[t] + i] + i`` (the papers' offset: original minus compact index);
-    columns likewise, with compact column c counted over all tiles: ``column_offset[c] + c``.
+    Tile t keeps `column_count[t]` columns (the granularity, but for the last tile) and `row_count[t]` rows. The
+    original row of kept row i of tile t is ``row_offset[row_start[t] + i] + i`` (the papers' offset: original minus
+    compact index); columns likewise, with compact column c counted over all tiles: ``column_offset[c] + c``.
     """
 
     k: int

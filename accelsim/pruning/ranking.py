@@ -20,8 +20,8 @@ def kept_units(scores: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
     - `share` 0 keeps everything (a percentile of 0 would prune the lowest unit);
     - at least one unit stays, so a single column is not pruned for equalling itself;
     - units that tie at the threshold stay or go so that the count is the same as without ties, and those that stay are
-      spread evenly over the tied ones in their order. A layer of equal scores thus loses its share and no more, and
-      no tile loses all of its rows to a tie.
+      spread evenly over the tied ones in their order. Layers or tiles of equal scores thus lose their share each, and
+      none of them loses everything as long as there are as many units to keep as layers or tiles to keep them in.
 
     Parameters
     ----------

@@ -106,7 +106,7 @@ def test_sparsity_zero_keeps_everything(shape: tuple[int, int], granularity: int
 
 
 @settings(deadline=None, max_examples=60)
-@given(shapes, sparsities, granularities, st.sampled_from(["global", "per_layer"]))
+@given(st.tuples(st.integers(8, 60), st.integers(8, 60)), sparsities, granularities, st.sampled_from(["global", "per_layer"]))
 def test_a_tie_costs_its_share_and_no_more(
     shape: tuple[int, int], sparsity: float, granularity: int, threshold: str
 ) -> None:
@@ -115,7 +115,7 @@ def test_a_tie_costs_its_share_and_no_more(
     for mask in tile_wise_masks(layers, sparsity, granularity, threshold).values():  # type: ignore[arg-type]
         check_structure(mask)
         assert sum(len(columns) for columns in mask.columns) == pytest.approx(density * shape[1], abs=2)
-        assert mask.kept > 0 or shape[0] * shape[1] < 8
+        assert mask.kept > 0
 
 
 def test_tied_rows_are_spread_over_tiles() -> None:
