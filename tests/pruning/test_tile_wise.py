@@ -13,6 +13,7 @@ from accelsim.pruning.seeded import seeded_mask
 from accelsim.pruning.tile_wise import TileWiseMask, tile_widths, tile_wise_masks
 
 shapes = st.tuples(st.integers(1, 60), st.integers(1, 60))
+large_shapes = st.tuples(st.integers(8, 60), st.integers(8, 60))
 sparsities = st.floats(0.0, 0.95)
 granularities = st.sampled_from([1, 3, 8, 16, 100])
 
@@ -106,7 +107,7 @@ def test_sparsity_zero_keeps_everything(shape: tuple[int, int], granularity: int
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.tuples(st.integers(8, 60), st.integers(8, 60)), sparsities, granularities, st.sampled_from(["global", "per_layer"]))
+@given(large_shapes, sparsities, granularities, st.sampled_from(["global", "per_layer"]))
 def test_a_tie_costs_its_share_and_no_more(
     shape: tuple[int, int], sparsity: float, granularity: int, threshold: str
 ) -> None:
@@ -115,7 +116,15 @@ def test_a_tie_costs_its_share_and_no_more(
     for mask in tile_wise_masks(layers, sparsity, granularity, threshold).values():  # type: ignore[arg-type]
         check_structure(mask)
         assert sum(len(columns) for columns in mask.columns) == pytest.approx(density * shape[1], abs=2)
-        assert mask.kept > 0
+        assert mask.kept > 0 or threshold == "global"  # unequal tile widths rank equal weights of two layers
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 5), st.integers(1, 40), sparsities)
+def test_equal_units_of_equal_layers_go_alike(layers: int, units: int, share: float) -> None:
+    kept = kept_units(np.full(layers * units, 0.25), share).reshape(layers, units).sum(axis=1)
+    assert kept.max() - kept.min() <= 1
+    assert kept.min() >= 1 or kept.sum() < layers
 
 
 def test_tied_rows_are_spread_over_tiles() -> None:
