@@ -1,0 +1,29 @@
+"""The actions that energy is counted in, and what one of each is.
+
+A table of `hwconfigs/energy` gives the energy of one action and its source; the energy of a run is the sum of counts
+times energy, and of power that always flows times the run's time.
+"""
+
+ACTIONS: dict[str, str] = {
+    "tensor_mac_fp16": "a multiply-accumulate of fp16 operands on a tensor core, operands delivered from registers",
+    "tensor_mac_bf16": "likewise, bf16",
+    "tensor_mac_tf32": "likewise, tf32",
+    "tensor_mac_int8": "likewise, int8 with int32 accumulation",
+    "cuda_mac_fp32": "an fp32 multiply-accumulate without tensor cores",
+    "cuda_mac_fp16": "an fp16 multiply-accumulate without tensor cores",
+    "cuda_flop": "one operation of an element-wise kernel",
+    "shared_byte": "a byte written to or read from shared memory",
+    "l2_byte": "a byte between L2 and an SM",
+    "dram_byte": "a byte between DRAM and the chip",
+    "bit_product": "a product of two single bits and its addition (a 16 x 16 multiplier does 256)",
+    "mac_16x16": "a 16-bit multiply-accumulate: 256 bit products",
+    "buffer_byte": "a byte written to or read from a buffer of the attention unit",
+    "softmax_element": "one element through the softmax unit",
+    "sparsity_block": "one 2 x 2 block through the sparsity engine",
+    "link_byte": "a byte over the link between GPU and attention unit",
+}
+
+STATIC: dict[str, str] = {
+    "board_idle": "what the board draws with nothing running",
+    "leakage": "what leaks from the unit while it is powered",
+}

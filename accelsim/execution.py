@@ -1,0 +1,234 @@
+"""Execute: the real products of a planned network, and exact counts of what every thread block does.
+
+Values never depend on time, so this comes before anything is simulated, and without values (`operands` None) only the
+counts remain.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.config.scheme import RunConfig
+from accelsim.errors import MappingError, OperandError
+from accelsim.kernels.formats import round_to_format
+from accelsim.kernels.gemm import block_product, tile_wise_product
+from accelsim.kernels.hdp import HdpValues, fixed_point_attention, hdp_attention
+from accelsim.kernels.hdp_masks import HeadCounts, counts_of_mask, seeded_masks
+from accelsim.mapping.counts import BlockCounts, count_blocks
+from accelsim.mapping.network import NetworkPlan, PlannedOperation
+from accelsim.mapping.plan import GemmPlan
+from accelsim.model.elementwise import apply_elementwise, gelu
+from accelsim.model.graph import Attention, Elementwise, Gemm
+from accelsim.model.operands import OperandSet
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What came out, and what it took."""
+
+    output: NDArray[np.generic] | None
+    """The network's result; None without values."""
+    counts: dict[str, tuple[BlockCounts | None, ...]]
+    """By operation, for each of its kernels; None for an element-wise kernel."""
+    heads: dict[str, HeadCounts]
+    """By attention operation on the attention unit: its products and fetches, head by head."""
+    masks: dict[str, NDArray[np.bool_]]
+    """Blocks kept by each of those, [heads, block rows, block columns]."""
+
+
+class _Tensors:
+    """Named tensors of a forward pass, rounded to the format that memory holds them in."""
+
+    def __init__(self, operands: OperandSet, dtype: str) -> None:
+        self.held: dict[str, NDArray[np.generic]] = dict(operands.inputs)
+        self.parameters = operands.parameters
+        self.dtype = dtype
+
+    def __getitem__(self, name: str) -> FloatArray:
+        return self.held[name]  # type: ignore[return-value]
+
+    def write(self, name: str, values: NDArray[np.generic]) -> None:
+        """Store a tensor as memory would: int32 accumulators as they are, others on the format's grid."""
+        if values.dtype != np.int32:
+            values = round_to_format(values, self.dtype if self.dtype != "int8" else "fp32")
+            if not np.isfinite(values).all():
+                raise OperandError(
+                    f"tensor {name} overflows {self.dtype}: its values leave the format's range; "
+                    "take smaller operands, or dtype bf16 or fp32"
+                )
+        self.held[name] = values
+
+
+def multiply(plan: GemmPlan, a: NDArray[np.generic], b: NDArray[np.generic] | None) -> NDArray[np.generic]:
+    """Product of one planned GEMM, thread block by thread block.
+
+    Parameters
+    ----------
+    plan : GemmPlan
+        A tile-wise plan brings its packed weights; then `b` is not read.
+    a : array [batch, m, k]
+    b : array [1 or batch, k, n] or None
+
+    Returns
+    -------
+    array [batch, m, n]
+        float32, for int8 operands int32.
+    """
+    table, gemm = plan.blocks, plan.gemm
+    ranges = (table.m0, table.m1, table.n0, table.n1, table.k0, table.k1)
+    if plan.weights is None:
+        assert b is not None
+        return block_product(a, b, *ranges, table.batch)
+    packed = plan.weights
+    product = tile_wise_product(
+        a[0],
+        packed.values,
+        packed.value_start,
+        packed.row_start,
+        packed.row_offset,
+        packed.column_start,
+        packed.column_offset,
+        *ranges,
+        table.weight_tile,
+        gemm.n,
+    )
+    return product[None]
+
+
+def _gemm(planned: PlannedOperation, gemm: Gemm, tensors: _Tensors) -> None:
+    plan = planned.kernels[0]
+    assert isinstance(plan, GemmPlan)
+    a = tensors[gemm.a].reshape(gemm.batch, gemm.m, gemm.k)
+    b = tensors.parameters[gemm.weight][None] if gemm.weight is not None else tensors[str(gemm.b)]
+    product = multiply(plan, a, b.reshape(-1, gemm.k, gemm.n)).reshape(-1, gemm.n)
+    if gemm.bias is not None:
+        product = product + tensors.parameters[gemm.bias]
+    if gemm.activation == "gelu":
+        product = gelu(product)
+    tensors.write(gemm.output, product)
+
+
+def split_heads(values: FloatArray, attention: Attention) -> FloatArray:
+    """[batch x sequence, heads x head_dim] as [batch x heads, sequence, head_dim]."""
+    shape = (attention.batch, attention.sequence, attention.heads, attention.head_dim)
+    parts = values.reshape(shape).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(parts.reshape(-1, attention.sequence, attention.head_dim))
+
+
+def join_heads(values: FloatArray, attention: Attention) -> FloatArray:
+    """The way back of `split_heads`."""
+    shape = (attention.batch, attention.heads, attention.sequence, attention.head_dim)
+    joined = values.reshape(shape).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(joined.reshape(attention.batch * attention.sequence, -1))
+
+
+def _attention_on_gpu(planned: PlannedOperation, attention: Attention, tensors: _Tensors) -> None:
+    scores_plan, softmax, context_plan = planned.kernels
+    assert isinstance(scores_plan, GemmPlan) and isinstance(softmax, Elementwise) and isinstance(context_plan, GemmPlan)
+    query, key, value = (split_heads(tensors[name], attention) for name in _inputs(attention))
+    scores = multiply(scores_plan, query, np.ascontiguousarray(key.transpose(0, 2, 1)))
+    scores = round_to_format(scores, tensors.dtype)
+    rows = scores.reshape(-1, attention.sequence)
+    probabilities = apply_elementwise(softmax, [rows], tensors.parameters, tensors.dtype).reshape(scores.shape)
+    context = multiply(context_plan, probabilities, value)
+    tensors.write(attention.output, join_heads(context.astype(np.float32, copy=False), attention))
+
+
+def _inputs(attention: Attention) -> tuple[str, str, str]:
+    return attention.query, attention.key, attention.value
+
+
+def attention_on_unit(query: FloatArray, key: FloatArray, value: FloatArray, config: RunConfig) -> HdpValues:
+    """Attention of [heads, n, head_dim] operands on the unit, pruned as the config says or, dense_on_unit, not at all."""
+    options = config.hdp
+    if config.scheme == "dense_on_unit":
+        return fixed_point_attention(query, key, value, options)
+    return hdp_attention(query, key, value, options)
+
+
+def _unvalued_heads(attention: Attention, config: RunConfig) -> tuple[HeadCounts, NDArray[np.bool_]]:
+    """Counts of attention without values: everything kept, or seeded masks of the ratios that the config names."""
+    options = config.hdp
+    heads = attention.batch * attention.heads
+    if config.scheme == "dense_on_unit":
+        block_ratio = head_ratio = 0.0
+    elif options.block_ratio is None or options.head_ratio is None:
+        raise MappingError(
+            "without values HDP prunes what you name: set hdp.block_ratio and hdp.head_ratio "
+            "(for example --set hdp.block_ratio=0.7 --set hdp.head_ratio=0.1), or run with values"
+        )
+    else:
+        block_ratio, head_ratio = options.block_ratio, options.head_ratio
+    kept, alive = seeded_masks(heads, attention.sequence, block_ratio, head_ratio, config.seed)
+    dense = config.scheme == "dense_on_unit"
+    approximation = options.approximation and not dense
+    return counts_of_mask(kept, alive, attention.sequence, attention.head_dim, approximation=approximation), kept
+
+
+def execute(plan: NetworkPlan, config: RunConfig, operands: OperandSet | None) -> Execution:
+    """Compute a planned network on real numbers and count what every thread block does.
+
+    Parameters
+    ----------
+    plan : NetworkPlan
+    config : RunConfig
+        For the machine that counts refer to, and HDP's options.
+    operands : OperandSet or None
+        Inputs and parameters; None counts alone.
+
+    Raises
+    ------
+    OperandError
+        When a tensor overflows its format.
+    MappingError
+        When HDP has neither values nor named ratios.
+    """
+    counts: dict[str, tuple[BlockCounts | None, ...]] = {}
+    counted: dict[int, BlockCounts] = {}
+    heads: dict[str, HeadCounts] = {}
+    masks: dict[str, NDArray[np.bool_]] = {}
+    tensors = None if operands is None else _Tensors(operands, plan.network.dtype)
+    for planned in plan.operations:
+        operation = planned.operation
+        counts[operation.name] = tuple(_count(kernel, config, counted) for kernel in planned.kernels)
+        if isinstance(operation, Attention) and planned.place == "attention_unit":
+            if tensors is None:
+                heads[operation.name], masks[operation.name] = _unvalued_heads(operation, config)
+                continue
+            values = attention_on_unit(*(split_heads(tensors[name], operation) for name in _inputs(operation)), config)
+            heads[operation.name], masks[operation.name] = values.counts, values.block_kept
+            tensors.write(operation.output, join_heads(values.output, operation))
+        elif tensors is not None:
+            _compute(planned, tensors)
+    output = None if tensors is None else tensors.held[plan.network.output]
+    return Execution(output, counts, heads, masks)
+
+
+def _compute(planned: PlannedOperation, tensors: _Tensors) -> None:
+    operation = planned.operation
+    if isinstance(operation, Gemm):
+        _gemm(planned, operation, tensors)
+    elif isinstance(operation, Attention):
+        _attention_on_gpu(planned, operation, tensors)
+    else:
+        inputs = [tensors[name] for name in operation.inputs]
+        tensors.write(operation.output, apply_elementwise(operation, inputs, tensors.parameters, tensors.dtype))
+
+
+def _count(kernel: GemmPlan | Elementwise, config: RunConfig, counted: dict[int, BlockCounts]) -> BlockCounts | None:
+    """Counts of a kernel; plans of equal shape share their thread blocks, which are counted once."""
+    if isinstance(kernel, Elementwise):
+        return None
+    key = id(kernel.blocks)
+    if key not in counted:
+        counted[key] = count_blocks(kernel, config.hardware.gpu)
+    return counted[key]
+
+
+def parameters_of(operands: OperandSet | None) -> Mapping[str, FloatArray] | None:
+    """Weights of a set of operands, if there is one."""
+    return None if operands is None else operands.parameters

@@ -1,0 +1,347 @@
+"""From a planned GEMM and its counts to the flat program that the GEMM device runs.
+
+This is where bytes and multiply-accumulates become ticks: each service time is rounded up once, here, so that the event
+core and its SimPy twin add up the same integers. Tiles of A are identified by (batch, row panel, chunk of k), tiles of B
+by (batch, column panel, chunk of k); they are the unit of L2 residency and of DRAM traffic.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from accelsim.config.hardware import Gpu
+from accelsim.config.workload import Caches
+from accelsim.machine.gemm.program import TICKS_PER_CYCLE, DeviceProgram, IntArray
+from accelsim.mapping.counts import SECTOR_BYTES, BlockCounts
+from accelsim.mapping.plan import GemmPlan
+
+REDUCE_ELEMENTS = 4096
+"""Output elements of one thread block of the kernel that adds up split-K's parts."""
+
+ACCUMULATOR_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Clockwork:
+    """Rates of one GPU in ticks, and the conversion from what is counted to ticks."""
+
+    gpu: Gpu
+
+    def cycles(self, cycles: float) -> int:
+        """Ticks of a number of cycles, rounded up."""
+        return int(np.ceil(cycles * TICKS_PER_CYCLE))
+
+    def seconds(self, seconds: float) -> int:
+        """Ticks of a time, rounded up."""
+        return self.cycles(seconds * self.gpu.clock)
+
+    def stream(self, amount: IntArray | int, per_cycle: float) -> IntArray:
+        """Ticks that `amount` takes at a rate per cycle, rounded up, elementwise."""
+        return np.ceil(np.asarray(amount, dtype=np.float64) * (TICKS_PER_CYCLE / per_cycle)).astype(np.int64)
+
+    @property
+    def dram_rate(self) -> float:
+        """Bytes a cycle that all channels together stream."""
+        return self.gpu.dram.bandwidth * self.gpu.dram.efficiency / self.gpu.clock
+
+    def launch_overhead(self, launch: str) -> int:
+        """Ticks before a kernel's first thread block: from the kernel before it, and its start and drain."""
+        gap = self.gpu.launch.graph if launch == "graph" else self.gpu.launch.stream
+        return self.seconds(gap + self.gpu.launch.start_drain)
+
+    def machine(self) -> dict[str, int]:
+        """The fields of a `DeviceProgram` that describe the device."""
+        gpu = self.gpu
+        return {
+            "sm_count": gpu.sm_count,
+            "max_blocks_per_sm": gpu.max_blocks_per_sm,
+            "shared_bytes_per_sm": gpu.shared_memory.per_sm,
+            "registers_per_sm": gpu.registers_per_sm,
+            "threads_per_sm": gpu.max_threads_per_sm,
+            "l2_capacity": gpu.l2.capacity,
+            "l2_latency": self.cycles(gpu.load_latency),
+            "dram_latency": self.cycles(gpu.miss_latency),
+            "channels": gpu.dram.channels,
+            "block_setup": self.cycles(gpu.block_setup),
+        }
+
+    def tiles(self, tile_bytes: IntArray) -> dict[str, IntArray]:
+        """Placement of operand tiles, laid one after another in memory, on the DRAM channels."""
+        dram = self.gpu.dram
+        address = np.concatenate([[0], np.cumsum(tile_bytes)[:-1]]).astype(np.int64) if len(tile_bytes) else tile_bytes
+        channels = np.clip(-(-tile_bytes // dram.interleave), 1, dram.channels)
+        share = -(-tile_bytes // channels)
+        return {
+            "tile_bytes": tile_bytes,
+            "tile_dram": self.stream(share, self.dram_rate / dram.channels),
+            "tile_channel": (address // dram.interleave) % dram.channels,
+            "tile_channels": channels,
+        }
+
+
+@dataclass(frozen=True)
+class _Operand:
+    """Tiles of one operand and where each thread block begins in them."""
+
+    base: IntArray
+    """[blocks] tile id of the block's panel."""
+    span: IntArray
+    """[blocks] entry of its chunk 0 in the span tables."""
+    first: IntArray
+    count: IntArray
+    """Span tables of this operand alone."""
+    tile_bytes: IntArray
+
+
+def _spans(starts: IntArray, stops: IntArray, chunk: int) -> tuple[IntArray, IntArray]:
+    """First tile and number of tiles that ranges of k touch; an empty range touches none."""
+    first = starts // chunk
+    last = (stops - 1) // chunk
+    return first, np.where(stops > starts, last - first + 1, 0)
+
+
+def _ranges(k0: int, k1: int, chunk: int) -> tuple[IntArray, IntArray]:
+    """Starts and stops of the chunks of a block that covers k0 to k1."""
+    starts = np.arange(k0, max(k1, k0 + 1), chunk, dtype=np.int64)
+    return starts, np.minimum(starts + chunk, k1)
+
+
+def _panels(starts: IntArray, stops: IntArray) -> tuple[IntArray, IntArray]:
+    """Index of each block's panel among the distinct ones, and the panels' widths."""
+    distinct, first, index = np.unique(starts, return_index=True, return_inverse=True)
+    del distinct
+    return index.astype(np.int64), (stops - starts)[first]
+
+
+def _span_table(
+    keys: list[IntArray], ranges: "dict[tuple[int, ...], tuple[IntArray, IntArray]]", padding: int
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Join span lists of distinct keys; returns each block's entry and the joined tables."""
+    stacked = np.stack(keys, axis=1)
+    distinct, index = np.unique(stacked, axis=0, return_inverse=True)
+    firsts, counts, begin, at = [], [], [], 0
+    for key in distinct:
+        first, count = ranges[tuple(int(part) for part in key)]
+        missing = max(0, padding - len(first))
+        firsts.append(np.concatenate([first, np.zeros(missing, np.int64)]))
+        counts.append(np.concatenate([count, np.zeros(missing, np.int64)]))
+        begin.append(at)
+        at += len(firsts[-1])
+    return np.asarray(begin, np.int64)[index.reshape(-1)], np.concatenate(firsts), np.concatenate(counts)
+
+
+def _padded_chunks(plan: GemmPlan) -> int:
+    """Chunks that every block runs through under the padded-batch strategy (0: no padding)."""
+    if plan.padded_k is None:
+        return 0
+    return -(-plan.padded_k // (plan.tile.tile_k * plan.steps_per_chunk))
+
+
+def _operand_a(plan: GemmPlan, element_bytes: int) -> _Operand:
+    """Tiles of A: a panel of rows by a chunk of k. A tile-wise product fetches what any weight tile keeps."""
+    blocks, chunk = plan.blocks, plan.tile.tile_k * plan.steps_per_chunk
+    tiles_per_panel = -(-plan.gemm.k // chunk)
+    panel, widths = _panels(blocks.m0, blocks.m1)
+    wanted = np.full(tiles_per_panel, chunk, np.int64)
+    wanted[-1] = plan.gemm.k - chunk * (tiles_per_panel - 1)
+    ranges = {}
+    if plan.weights is None:
+        for k0, k1 in {(int(a), int(b)) for a, b in zip(blocks.k0, blocks.k1, strict=True)}:
+            ranges[(0, k0, k1)] = _spans(*_ranges(k0, k1, chunk), chunk)
+    else:
+        rows = [plan.weights.rows(tile) for tile in range(plan.weights.tiles)]
+        union = np.unique(np.concatenate(rows)) if rows else np.empty(0, np.int64)
+        if plan.activations == "row_major":
+            lines = np.unique(union * element_bytes // SECTOR_BYTES)
+            wanted = np.bincount(lines * SECTOR_BYTES // (chunk * element_bytes), minlength=tiles_per_panel)
+            wanted = wanted.astype(np.int64) * (SECTOR_BYTES // element_bytes)
+        else:
+            wanted = np.bincount(union // chunk, minlength=tiles_per_panel).astype(np.int64)
+        keys = zip(blocks.weight_tile, blocks.k0, blocks.k1, strict=True)
+        for tile, k0, k1 in {(int(t), int(a), int(b)) for t, a, b in keys}:
+            starts, stops = _ranges(k0, k1, chunk)
+            kept = np.append(rows[tile], -1)
+            ends = np.where(stops > starts, kept[stops - 1] + 1, 0)
+            ranges[(tile, k0, k1)] = _spans(np.where(stops > starts, kept[starts], 0), ends, chunk)
+    span, first, count = _span_table([blocks.weight_tile, blocks.k0, blocks.k1], ranges, _padded_chunks(plan))
+    tile_bytes = (widths[:, None] * wanted[None, :] * element_bytes).reshape(-1)
+    base = (blocks.batch * len(widths) + panel) * tiles_per_panel
+    return _Operand(base, span, first, count, np.tile(tile_bytes, plan.gemm.batch))
+
+
+def _operand_b(plan: GemmPlan, element_bytes: int) -> _Operand:
+    """Tiles of B: a panel of columns by a chunk of k (of kept rows, in packed weights)."""
+    blocks, chunk = plan.blocks, plan.tile.tile_k * plan.steps_per_chunk
+    panel, widths = _panels(blocks.n0, blocks.n1)
+    depth = np.full(len(widths), plan.gemm.k, np.int64)
+    if plan.weights is not None:
+        depth[panel] = plan.weights.row_count[blocks.weight_tile]
+    tiles_per_panel = max(1, -(-int(depth.max(initial=1)) // chunk))
+    starts = np.arange(tiles_per_panel, dtype=np.int64) * chunk
+    rows = np.clip(depth[:, None] - starts[None, :], 0, chunk)
+    ranges = {
+        (0, k0, k1): _spans(*_ranges(k0, k1, chunk), chunk)
+        for k0, k1 in {(int(a), int(b)) for a, b in zip(blocks.k0, blocks.k1, strict=True)}
+    }
+    span, first, count = _span_table([np.zeros_like(blocks.k0), blocks.k0, blocks.k1], ranges, _padded_chunks(plan))
+    shared = plan.gemm.weight is not None
+    base = (np.where(shared, 0, blocks.batch) * len(widths) + panel) * tiles_per_panel
+    tile_bytes = (widths[:, None] * rows * element_bytes).reshape(-1)
+    return _Operand(base, span, first, count, np.tile(tile_bytes, 1 if shared else plan.gemm.batch))
+
+
+def _warm(tile_bytes: IntArray, groups: list[IntArray], capacity: int) -> IntArray:
+    """Tiles that lie in L2: of each group in order the last written, as far as there is room, oldest first."""
+    chosen: list[IntArray] = []
+    room = capacity
+    for group in groups:
+        newest_first = group[::-1]
+        fits = newest_first[np.cumsum(tile_bytes[newest_first]) <= room]
+        room -= int(tile_bytes[fits].sum())
+        chosen.insert(0, fits[::-1])
+    return np.concatenate(chosen) if chosen else np.empty(0, np.int64)
+
+
+def _launches(plan: GemmPlan, clock: Clockwork, launch: str) -> dict[str, IntArray]:
+    """Launch rows of the plan's own kernels: when the host makes them known, and what goes before each in its stream."""
+    gpu, count = clock.gpu, len(plan.launches)
+    overhead = clock.launch_overhead(launch)
+    every = clock.seconds(gpu.launch.host if launch == "stream" else gpu.launch.graph)
+    last: dict[int, int] = {}
+    after = []
+    for index, item in enumerate(plan.launches):
+        after.append(last.get(item.stream, -1))
+        last[item.stream] = index
+    tile = plan.tile
+
+    def whole(value: int) -> IntArray:
+        return np.full(count, value, np.int64)
+
+    return {
+        "launch_release": overhead + every * np.arange(count, dtype=np.int64),
+        "launch_after": np.asarray(after, np.int64),
+        "launch_gap": whole(clock.seconds(gpu.launch.graph if launch == "graph" else gpu.launch.stream)),
+        "launch_first_block": np.asarray([item.first_block for item in plan.launches], np.int64),
+        "launch_block_count": np.asarray([item.block_count for item in plan.launches], np.int64),
+        "launch_shared_bytes": whole(tile.shared_bytes),
+        "launch_registers": whole(tile.registers),
+        "launch_threads": whole(tile.threads),
+        "launch_window": whole(tile.stages - 1),
+        "launch_steps_per_chunk": whole(plan.steps_per_chunk),
+    }
+
+
+def _block_times(plan: GemmPlan, counts: BlockCounts, clock: Clockwork) -> dict[str, IntArray]:
+    """Service times of the plan's thread blocks."""
+    gpu, tile = clock.gpu, plan.tile
+    steps = np.maximum(counts.steps, 1)
+    dtype = plan.gemm.dtype
+    rate = gpu.cuda_core[dtype] if tile.unit == "cuda_core" else gpu.tensor_core[dtype] * gpu.tensor_efficiency  # type: ignore[index]
+    loads = -(-((counts.load_a_sectors + counts.load_b_sectors) * SECTOR_BYTES + counts.index_bytes) // steps)
+    shared = clock.stream(counts.shared_bytes_per_step, gpu.shared_memory.bandwidth)
+    contended = clock.stream(counts.shared_bytes_per_step_with_conflicts, gpu.shared_memory.bandwidth)
+    step_macs = tile.tile_m * tile.tile_n * tile.tile_k
+    return {
+        "block_steps": counts.steps,
+        "block_compute": np.full(len(steps), int(clock.stream(step_macs, rate)), np.int64),
+        "block_shared": shared,
+        "block_conflict": contended - shared,
+        "block_port": clock.stream(loads, gpu.l2.port),
+        "block_l2": clock.stream(loads, gpu.l2.bandwidth),
+        "block_load_bytes": loads,
+        "block_epilogue": np.maximum(1, clock.stream(counts.output_bytes, gpu.epilogue)),
+        "block_epilogue_l2": clock.stream(counts.output_bytes, gpu.l2.bandwidth),
+        "block_epilogue_dram": clock.stream(counts.output_bytes, clock.dram_rate),
+        "block_epilogue_bytes": counts.output_bytes,
+    }
+
+
+def _reduction(plan: GemmPlan, clock: Clockwork, output_bytes: int) -> tuple[dict[str, IntArray], dict[str, IntArray]]:
+    """Launch and blocks of the kernel that adds up the parts of split-K, which lie in L2."""
+    gpu, gemm = clock.gpu, plan.gemm
+    elements = gemm.batch * gemm.m * gemm.n
+    count = -(-elements // REDUCE_ELEMENTS)
+    own = np.full(count, REDUCE_ELEMENTS, np.int64)
+    own[-1] = elements - REDUCE_ELEMENTS * (count - 1)
+    gap = clock.seconds((gpu.launch.graph) + gpu.launch.start_drain)
+    launch = {
+        "launch_release": 0,
+        "launch_after": len(plan.launches) - 1,
+        "launch_gap": gap,
+        "launch_first_block": len(plan.blocks),
+        "launch_block_count": count,
+        "launch_shared_bytes": 0,
+        "launch_registers": 256 * 32,
+        "launch_threads": 256,
+        "launch_window": min(plan.split_k, 8),
+        "launch_steps_per_chunk": 1,
+    }
+    loads, written = own * ACCUMULATOR_BYTES, own * output_bytes
+    zero = np.zeros(count, np.int64)
+    blocks = {
+        "block_steps": np.full(count, plan.split_k, np.int64),
+        "block_compute": clock.stream(own, 2 * gpu.cuda_core["fp32"]),
+        "block_shared": zero,
+        "block_conflict": zero,
+        "block_port": clock.stream(loads, gpu.l2.port),
+        "block_l2": clock.stream(loads, gpu.l2.bandwidth),
+        "block_load_bytes": loads,
+        "block_epilogue": np.maximum(1, clock.stream(written, gpu.epilogue)),
+        "block_epilogue_l2": clock.stream(written, gpu.l2.bandwidth),
+        "block_epilogue_dram": clock.stream(written, clock.dram_rate),
+        "block_epilogue_bytes": written,
+        "block_a_base": zero - 1,
+        "block_a_span": zero,
+        "block_b_base": zero - 1,
+        "block_b_span": zero,
+    }
+    return {name: np.asarray([value], np.int64) for name, value in launch.items()}, blocks
+
+
+def gemm_program(
+    plan: GemmPlan, counts: BlockCounts, gpu: Gpu, caches: Caches, launch: str, element_bytes: int, output_bytes: int
+) -> DeviceProgram:
+    """Program of one planned GEMM.
+
+    Parameters
+    ----------
+    plan, counts
+        Thread blocks, and what each of them does.
+    gpu : Gpu
+        The device.
+    caches : Caches
+        Which operands lie in L2 at the start.
+    launch : str
+        ``graph`` or ``stream``.
+    element_bytes, output_bytes : int
+        Bytes of an operand's element and of an element of the output.
+    """
+    clock = Clockwork(gpu)
+    a, b = _operand_a(plan, element_bytes), _operand_b(plan, element_bytes)
+    tile_bytes = np.concatenate([a.tile_bytes, b.tile_bytes])
+    a_tiles = np.arange(len(a.tile_bytes), dtype=np.int64)
+    b_tiles = len(a_tiles) + np.arange(len(b.tile_bytes), dtype=np.int64)
+    second_is_weight = plan.gemm.weight is not None
+    warm_groups = [a_tiles] if caches.activations == "warm" else []
+    if (caches.weights if second_is_weight else caches.activations) == "warm":
+        warm_groups.append(b_tiles)
+    blocks = _block_times(plan, counts, clock) | {
+        "block_a_base": a.base,
+        "block_a_span": a.span,
+        "block_b_base": b.base + len(a_tiles),
+        "block_b_span": b.span + len(a.first),
+    }
+    launches = _launches(plan, clock, launch)
+    if plan.split_k > 1:
+        more_launches, more_blocks = _reduction(plan, clock, output_bytes)
+        launches = {name: np.concatenate([rows, more_launches[name]]) for name, rows in launches.items()}
+        blocks = {name: np.concatenate([rows, more_blocks[name]]) for name, rows in blocks.items()}
+    return DeviceProgram(
+        **clock.machine(),
+        **launches,
+        **blocks,
+        span_first=np.concatenate([a.first, b.first]),
+        span_count=np.concatenate([a.count, b.count]),
+        **clock.tiles(tile_bytes),
+        warm_tiles=_warm(tile_bytes, warm_groups, gpu.l2.capacity),
+    )

@@ -1,0 +1,241 @@
+"""Simulate: counts of a planned network to time, on every unit of the machine.
+
+Each kernel runs on the GEMM device by itself, through the chosen engine; attention runs on the attention unit; then the
+system plays the operations in order, with transfers over the link between the units.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.config.hardware import Gpu, Link, System
+from accelsim.config.options import Hdp
+from accelsim.config.scheme import RunConfig
+from accelsim.estimate.program import estimate_program
+from accelsim.execution import Execution
+from accelsim.machine.attention.hdp import AttentionRun, simulate_hdp
+from accelsim.machine.gemm.elementwise import elementwise_program
+from accelsim.machine.gemm.events import run_events
+from accelsim.machine.gemm.lower import gemm_program
+from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause, DeviceProgram, DeviceRun
+from accelsim.machine.gemm.twin import run_simpy
+from accelsim.machine.system import Activity, Span, simulate_system
+from accelsim.mapping.counts import BlockCounts
+from accelsim.mapping.network import ELEMENT_BYTES, OUTPUT_BYTES, Kernel, NetworkPlan, PlannedOperation
+from accelsim.mapping.plan import GemmPlan
+from accelsim.model.graph import Attention, Elementwise, Gemm
+
+ENGINES: dict[str, Callable[[DeviceProgram], DeviceRun]] = {
+    "events": run_events,
+    "simpy": run_simpy,
+    "estimate": estimate_program,
+}
+
+PS_PER_SECOND = 10**12
+
+
+@dataclass(frozen=True)
+class KernelRun:
+    """One kernel on the GEMM device."""
+
+    name: str
+    operation: str
+    part: str
+    """gemm, attention or elementwise."""
+    kernel: Kernel
+    counts: BlockCounts | None
+    run: DeviceRun
+    duration_ps: int
+
+
+@dataclass(frozen=True)
+class UnitRun:
+    """One attention operation on the attention unit, and what crosses the link for it."""
+
+    operation: str
+    run: AttentionRun
+    link_bytes: int
+
+
+@dataclass(frozen=True)
+class NetworkRun:
+    """A network on a system."""
+
+    kernels: tuple[KernelRun, ...]
+    units: tuple[UnitRun, ...]
+    spans: tuple[Span, ...]
+    latency_ps: int
+    attention_ps: int | None
+    """From the last of an attention's operands being ready to its output being ready on the GPU, summed over all."""
+
+
+def ticks_to_ps(ticks: int, gpu: Gpu) -> int:
+    """Device time in picoseconds, rounded to the nearest."""
+    per_second = round(gpu.clock) * TICKS_PER_CYCLE
+    return (ticks * PS_PER_SECOND + per_second // 2) // per_second
+
+
+def ps_to_cycles(ps: int, gpu: Gpu) -> int:
+    """Picoseconds in cycles of the GEMM device, rounded to the nearest."""
+    return (ps * round(gpu.clock) + PS_PER_SECOND // 2) // PS_PER_SECOND
+
+
+class _Device:
+    """Runs kernels through one engine; kernels of equal shape are simulated once."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.engine = ENGINES[config.engine]
+        self.known: dict[object, DeviceRun] = {}
+
+    def run(self, kernel: Kernel, counts: BlockCounts | None) -> DeviceRun:
+        """Simulate one kernel, launches included."""
+        gpu, workload = self.config.hardware.gpu, self.config.workload
+        if isinstance(kernel, GemmPlan):
+            key: object = (id(kernel.blocks), kernel.gemm.weight is None)
+        else:
+            key = (kernel.elements, kernel.bytes_read, kernel.bytes_written, kernel.flops_per_element)
+        if key not in self.known:
+            if isinstance(kernel, GemmPlan):
+                assert counts is not None
+                element, output = ELEMENT_BYTES[kernel.gemm.dtype], OUTPUT_BYTES[kernel.gemm.dtype]
+                program = gemm_program(kernel, counts, gpu, workload.caches, workload.launch, element, output)
+            else:
+                program = elementwise_program(kernel, gpu, workload.caches, workload.launch)
+            self.known[key] = self.engine(program)
+        return self.known[key]
+
+
+def _part(planned: PlannedOperation) -> str:
+    if isinstance(planned.operation, Attention):
+        return "attention"
+    return "gemm" if isinstance(planned.operation, Gemm) else "elementwise"
+
+
+def _kernel_name(operation: str, kernel: Kernel, alone: bool) -> str:
+    own = kernel.gemm.name if isinstance(kernel, GemmPlan) else kernel.name
+    return operation if alone else own
+
+
+def _transfer_ps(size: int, link: Link) -> int:
+    return round((link.latency + size / link.bandwidth) * PS_PER_SECOND)
+
+
+def _inputs(planned: PlannedOperation) -> tuple[str, ...]:
+    operation = planned.operation
+    if isinstance(operation, Gemm):
+        return (operation.a,) if operation.b is None else (operation.a, operation.b)
+    if isinstance(operation, Attention):
+        return operation.query, operation.key, operation.value
+    return operation.inputs
+
+
+class _Schedule:
+    """Activities of a network in program order, and who makes each tensor."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.activities: list[Activity] = []
+        self.maker: dict[str, str] = {}
+        self.attention: list[tuple[tuple[str, ...], str]] = []
+        """For each attention: activities that make its operands, and the one that ends it."""
+
+    def add(self, name: str, unit: str, duration_ps: int, after: tuple[str, ...]) -> str:
+        self.activities.append(Activity(name, unit, duration_ps, after))
+        return name
+
+    def makers(self, planned: PlannedOperation) -> tuple[str, ...]:
+        return tuple(self.maker[name] for name in _inputs(planned) if name in self.maker)
+
+    def on_gpu(self, planned: PlannedOperation, runs: list[KernelRun]) -> None:
+        """Kernels one after another."""
+        after = needed = self.makers(planned)
+        for run in runs:
+            after = (self.add(run.name, "gpu", run.duration_ps, after),)
+        self.maker[planned.operation.output] = after[0]
+        if isinstance(planned.operation, Attention):
+            self.attention.append((needed, after[0]))
+
+    def on_unit(self, planned: PlannedOperation, unit_run: UnitRun) -> None:
+        """Q, K and V over the link as each is ready, the unit, and the output back."""
+        attention, link = planned.operation, self.system.link
+        assert isinstance(attention, Attention) and link is not None
+        each = unit_run.link_bytes // 4
+        arrived = []
+        for tensor in _inputs(planned):
+            after = (self.maker[tensor],) if tensor in self.maker else ()
+            arrived.append(self.add(f"{attention.name}.send_{tensor}", "link", _transfer_ps(each, link), after))
+        done = self.add(attention.name, "attention_unit", unit_run.run.end_ps, tuple(arrived))
+        back = self.add(f"{attention.name}.return", "link", _transfer_ps(each, link), (done,))
+        self.maker[attention.output] = back
+        self.attention.append((self.makers(planned), back))
+
+
+def link_bytes(attention: Attention) -> int:
+    """Bytes of Q, K, V and the output over the link, in the operands' format."""
+    each = attention.batch * attention.sequence * attention.heads * attention.head_dim
+    return 4 * each * ELEMENT_BYTES[attention.dtype]
+
+
+def _unit_run(attention: Attention, execution: Execution, config: RunConfig) -> UnitRun:
+    unit = config.hardware.attention_unit
+    assert unit is not None
+    options: Hdp = config.hdp
+    dense = config.scheme == "dense_on_unit"
+    run = simulate_hdp(unit, execution.heads[attention.name], options, dense=dense)
+    return UnitRun(attention.name, run, link_bytes(attention))
+
+
+def simulate(plan: NetworkPlan, execution: Execution, config: RunConfig) -> NetworkRun:
+    """Time of a planned and counted network.
+
+    Parameters
+    ----------
+    plan, execution
+        What runs where, and what it does.
+    config : RunConfig
+        Machine and engine.
+
+    Returns
+    -------
+    NetworkRun
+    """
+    gpu = config.hardware.gpu
+    device, schedule = _Device(config), _Schedule(config.hardware)
+    kernels: list[KernelRun] = []
+    units: list[UnitRun] = []
+    for planned in plan.operations:
+        operation = planned.operation
+        if isinstance(operation, Attention) and planned.place == "attention_unit":
+            units.append(_unit_run(operation, execution, config))
+            schedule.on_unit(planned, units[-1])
+            continue
+        runs = []
+        for kernel, counts in zip(planned.kernels, execution.counts[operation.name], strict=True):
+            run = device.run(kernel, counts)
+            name = _kernel_name(operation.name, kernel, len(planned.kernels) == 1)
+            duration = ticks_to_ps(run.end, gpu)
+            runs.append(KernelRun(name, operation.name, _part(planned), kernel, counts, run, duration))
+        schedule.on_gpu(planned, runs)
+        kernels += runs
+    spans = simulate_system(schedule.activities)
+    ended = {span.name: span.end_ps for span in spans}
+    attention = [
+        ended[done] - max((ended[name] for name in needed), default=0) for needed, done in schedule.attention
+    ]
+    latency = max(ended.values(), default=0)
+    return NetworkRun(tuple(kernels), tuple(units), spans, latency, sum(attention) if attention else None)
+
+
+def sm_time_ps(run: DeviceRun, duration_ps: int, sm_count: int) -> NDArray[np.object_]:
+    """Time of all SMs by cause in whole picoseconds, which add up to `sm_count` x `duration_ps`.
+
+    Each cause has its own timer in ticks; the running sum over causes is converted, so that rounding never leaves a gap.
+    """
+    total_ticks, total_ps = run.end * sm_count, duration_ps * sm_count
+    reached = [0]
+    for cause in Cause:
+        reached.append(reached[-1] + int(run.sm_time[:, cause].sum()))
+    return np.diff(np.asarray([ticks * total_ps // max(1, total_ticks) for ticks in reached], dtype=object))

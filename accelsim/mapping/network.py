@@ -1,0 +1,191 @@
+"""Plan of a whole network under a scheme: where each operation runs, and the kernels that it becomes there."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.config.hardware import Gpu, Library
+from accelsim.config.scheme import RunConfig, SchemeName
+from accelsim.errors import MappingError
+from accelsim.mapping.gemm import plan_gemm
+from accelsim.mapping.plan import GemmPlan
+from accelsim.model.attention import attention_as_gemms
+from accelsim.model.graph import Attention, Elementwise, Gemm, Network, Operation
+from accelsim.pruning.packing import TileWiseWeights
+from accelsim.pruning.pack import pack
+from accelsim.pruning.seeded import seeded_mask
+from accelsim.pruning.tile_wise import TileWiseMask, tile_wise_masks
+
+Kernel = GemmPlan | Elementwise
+Place = Literal["gpu", "attention_unit"]
+
+ELEMENT_BYTES = {"fp16": 2, "bf16": 2, "tf32": 4, "fp32": 4, "int8": 1}
+OUTPUT_BYTES = {"fp16": 2, "bf16": 2, "tf32": 4, "fp32": 4, "int8": 4}
+"""Bytes of an element that a GEMM writes: its own format, for int8 the int32 of the accumulator."""
+
+
+@dataclass(frozen=True)
+class PlannedOperation:
+    """An operation of the network, where it runs, and its kernels in order (none on the attention unit)."""
+
+    operation: Operation
+    place: Place
+    kernels: tuple[Kernel, ...]
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """Every operation of a network, planned."""
+
+    network: Network
+    operations: tuple[PlannedOperation, ...]
+    masks: dict[str, TileWiseMask]
+    """Of each pruned weight, by the parameter's name."""
+
+    @property
+    def weight_sparsity(self) -> float:
+        """Share of all weights of pruned layers that is pruned; 0 without pruning."""
+        kept = sum(mask.kept for mask in self.masks.values())
+        total = sum(mask.k * mask.n for mask in self.masks.values())
+        return 1 - kept / total if total else 0.0
+
+
+def prunes_weights(scheme: SchemeName) -> bool:
+    """Whether a scheme has tile-wise weights."""
+    return scheme.startswith("tile_wise")
+
+
+def uses_unit(scheme: SchemeName) -> bool:
+    """Whether a scheme computes attention on the attention unit."""
+    return scheme in ("hdp", "tile_wise+hdp", "dense_on_unit")
+
+
+def prunable(network: Network) -> tuple[Gemm, ...]:
+    """GEMMs whose weights are pruned: all with weights but a model's first and last, its embedding and classifier."""
+    return tuple(
+        operation
+        for operation in network.operations
+        if isinstance(operation, Gemm)
+        and operation.weight is not None
+        and not operation.weight.startswith(("embed.", "classifier."))
+    )
+
+
+def check_scheme(network: Network, config: RunConfig) -> None:
+    """Refuse a scheme that the machine or the workload cannot carry out."""
+    scheme, hardware = config.scheme, config.hardware
+    if uses_unit(scheme):
+        if hardware.attention_unit is None:
+            raise MappingError(
+                f"scheme {scheme} computes attention on an attention unit, and {hardware.name} has none; "
+                "take a system with one (a100_hdp, edge_hdp) or scheme dense or tile_wise"
+            )
+        if not any(isinstance(operation, Attention) for operation in network.operations):
+            raise MappingError(f"scheme {scheme} prunes attention, and workload {network.name} has none")
+    if prunes_weights(scheme) and not prunable(network):
+        raise MappingError(f"scheme {scheme} prunes weights, and workload {network.name} has none")
+
+
+def weight_masks(
+    network: Network, config: RunConfig, parameters: Mapping[str, NDArray[np.float32]] | None
+) -> dict[str, TileWiseMask]:
+    """Tile-wise masks of all prunable weights: from the weights' magnitude, or from the seed when values are off."""
+    if not prunes_weights(config.scheme):
+        return {}
+    options = config.tile_wise
+    shapes = {gemm.weight: (gemm.k, gemm.n) for gemm in prunable(network) if gemm.weight is not None}
+    for name, (_, n) in shapes.items():
+        if options.granularity > n:
+            raise MappingError(
+                f"tile_wise.granularity is {options.granularity}, more than the {n} columns of {name}; "
+                f"at most {min(columns for _, columns in shapes.values())} fits every pruned layer"
+            )
+    if parameters is not None:
+        weights = {name: parameters[name] for name in shapes}
+        return tile_wise_masks(weights, options.sparsity, options.granularity, options.threshold)
+    return {
+        name: seeded_mask(k, n, options.sparsity, options.granularity, config.seed + index)
+        for index, (name, (k, n)) in enumerate(shapes.items())
+    }
+
+
+class _Planner:
+    """Plans GEMMs of one run; equal dense shapes are planned once."""
+
+    def __init__(self, config: RunConfig, library: Library) -> None:
+        self.config = config
+        self.library = library
+        self.known: dict[Gemm, GemmPlan] = {}
+
+    @property
+    def gpu(self) -> Gpu:
+        return self.config.hardware.gpu
+
+    def plan(self, gemm: Gemm, weights: TileWiseWeights | None) -> GemmPlan:
+        """Plan of one GEMM, under its own name."""
+        config = self.config
+        options = config.tile_wise if weights is not None else None
+        if weights is not None:
+            return plan_gemm(
+                gemm, self.gpu, self.library, config.mapping, config.workload.caches, weights=weights, tile_wise=options
+            )
+        shape = replace(gemm, name="", a="", b=None, bias=None, output="", weight=None if gemm.weight is None else "")
+        if shape not in self.known:
+            self.known[shape] = plan_gemm(gemm, self.gpu, self.library, config.mapping, config.workload.caches)
+        return replace(self.known[shape], gemm=gemm)
+
+
+def plan_network(
+    network: Network,
+    config: RunConfig,
+    library: Library,
+    parameters: Mapping[str, NDArray[np.float32]] | None,
+) -> NetworkPlan:
+    """Plan every operation of a network.
+
+    Parameters
+    ----------
+    network : Network
+        The workload as a graph.
+    config : RunConfig
+        Machine, scheme and mapping.
+    library : Library
+        Kernels to choose from.
+    parameters : mapping or None
+        Weights by name; None when values are off, and masks come from the seed.
+
+    Raises
+    ------
+    MappingError
+        When the scheme does not suit machine or workload, or a tile does not fit.
+    """
+    check_scheme(network, config)
+    masks = weight_masks(network, config, parameters)
+    planner = _Planner(config, library)
+
+    def packed(gemm: Gemm) -> TileWiseWeights | None:
+        if gemm.weight is None or gemm.weight not in masks:
+            return None
+        return pack(None if parameters is None else parameters[gemm.weight], masks[gemm.weight])
+
+    planned = tuple(_planned(operation, config, planner.plan, packed) for operation in network.operations)
+    return NetworkPlan(network, planned, masks)
+
+
+def _planned(
+    operation: Operation,
+    config: RunConfig,
+    plan: Callable[[Gemm, TileWiseWeights | None], GemmPlan],
+    packed: Callable[[Gemm], TileWiseWeights | None],
+) -> PlannedOperation:
+    if isinstance(operation, Gemm):
+        return PlannedOperation(operation, "gpu", (plan(operation, packed(operation)),))
+    if isinstance(operation, Elementwise):
+        return PlannedOperation(operation, "gpu", (operation,))
+    if uses_unit(config.scheme):
+        return PlannedOperation(operation, "attention_unit", ())
+    scores, softmax, context = attention_as_gemms(operation)
+    return PlannedOperation(operation, "gpu", (plan(scores, None), softmax, plan(context, None)))
