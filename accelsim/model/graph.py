@@ -4,8 +4,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 ElementwiseFunction = Literal[
-    "softmax", "add_norm", "gelu", "embed", "mean_tokens", "im2col", "lstm_cell", "transpose"
+    "softmax", "add_norm", "gelu", "embed", "mean_tokens", "im2col", "lstm_cell", "transpose", "columns"
 ]
+"""``columns`` is a view of some columns of a tensor: it moves no bytes, so it is no kernel and takes no time."""
+
+ELEMENT_BYTES: dict[str, int] = {"fp16": 2, "bf16": 2, "tf32": 4, "fp32": 4, "int8": 1}
+"""Bytes of an element in memory, for each operand format."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class Network:
     items: int = 1
     """Inputs (sequences, images) that one pass takes, for items_per_s."""
     dtype: str = "fp16"
+    normalised_inputs: tuple[str, ...] = ()
+    """Inputs that stand for what a LayerNorm wrote: their rows have mean 0 and variance 1."""
 
     @property
     def macs(self) -> int:

@@ -1,0 +1,86 @@
+"""Attention as a GPU runs it unfused, and the layouts of heads that this needs."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.model.graph import Attention, Elementwise, Gemm
+from accelsim.model.parts import elementwise_operation
+
+SOFTMAX_FLOPS = 9
+"""Scaling, maximum, difference, exponential (4), sum and division."""
+
+
+def attention_as_gemms(attention: Attention) -> tuple[Gemm, Elementwise, Gemm]:
+    """The two products and the softmax between them that attention is without fusion.
+
+    The products are batched over batch items and heads. They read the heads of Q, K and V where they lie, in the
+    columns of [batch * sequence, heads * head_dim], as strided batched products do, so nothing is moved for them.
+    `split_heads` gives their operands in the order of a batched product (B of the scores is the transposed keys).
+    Scores and probabilities pass through memory as [batch * heads * sequence, sequence].
+
+    Returns
+    -------
+    scores : Gemm
+        m = n = sequence, k = head_dim; Q K^T, not scaled.
+    softmax : Elementwise
+        Over rows, of the scores times 1/sqrt(head_dim).
+    context : Gemm
+        m = sequence, n = head_dim, k = sequence; writes the attention's output.
+    """
+    batch, sequence, head_dim = attention.batch * attention.heads, attention.sequence, attention.head_dim
+    scores, probabilities = f"{attention.name}.scores", f"{attention.name}.probabilities"
+    elements = batch * sequence * sequence
+    return (
+        Gemm(
+            scores,
+            m=sequence,
+            n=sequence,
+            k=head_dim,
+            batch=batch,
+            dtype=attention.dtype,
+            a=attention.query,
+            weight=None,
+            b=attention.key,
+            output=scores,
+        ),
+        elementwise_operation(
+            f"{attention.name}.softmax",
+            "softmax",
+            (scores,),
+            probabilities,
+            elements,
+            elements,
+            SOFTMAX_FLOPS,
+            attention.dtype,
+            {"scale": 1 / math.sqrt(head_dim)},
+        ),
+        Gemm(
+            f"{attention.name}.context",
+            m=sequence,
+            n=head_dim,
+            k=sequence,
+            batch=batch,
+            dtype=attention.dtype,
+            a=probabilities,
+            weight=None,
+            b=attention.value,
+            output=attention.output,
+        ),
+    )
+
+
+def split_heads(tensor: NDArray[Any], batch: int, heads: int) -> NDArray[Any]:
+    """[batch * sequence, heads * head_dim] as [batch * heads, sequence, head_dim], contiguous."""
+    rows, columns = tensor.shape
+    parts = tensor.reshape(batch, rows // batch, heads, columns // heads).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(parts).reshape(batch * heads, rows // batch, columns // heads)
+
+
+def merge_heads(tensor: NDArray[Any], batch: int, heads: int) -> NDArray[Any]:
+    """Inverse of `split_heads`."""
+    _, sequence, head_dim = tensor.shape
+    parts = tensor.reshape(batch, heads, sequence, head_dim).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(parts).reshape(batch * sequence, heads * head_dim)

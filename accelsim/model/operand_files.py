@@ -1,0 +1,152 @@
+"""Operands from a user's .npz: A and B of a GEMM, or Q, K and V of an attention."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.config.workload import AttentionWorkload, GemmWorkload, Workload
+from accelsim.errors import OperandError
+from accelsim.model.graph import Attention, Gemm, Network
+from accelsim.model.heads import merge_heads
+from accelsim.model.operands import INT8_MAX, Arrays, to_format
+
+Array = NDArray[Any]
+
+
+def load_operands(path: str | Path, network: Network) -> tuple[Arrays, Arrays]:
+    """Inputs and parameters of a network from a file, rounded to the network's format.
+
+    A GEMM takes A [m, k] and B [k, n]; an attention Q, K and V, each [heads, sequence, head_dim] or
+    [batch, heads, sequence, head_dim]. Other arrays in the file are not looked at.
+
+    Raises
+    ------
+    OperandError
+        For a file that is no .npz, a missing or non-numeric array, a shape that the network does not have, NaN,
+        infinity, overflow of fp16, or int8 operands that are not integers within +-127.
+    """
+    (operation, *others) = network.operations
+    if others or not isinstance(operation, Gemm | Attention):
+        raise OperandError(_KINDS.format(path=path))
+    if isinstance(operation, Gemm):
+        arrays = read_arrays(path, ("A", "B"))
+        _expect(path, arrays, {"A": (operation.m, operation.k), "B": (operation.k, operation.n)})
+        ready = {name: _ready(path, name, array, network.dtype) for name, array in arrays.items()}
+        return {operation.a: ready["A"]}, {str(operation.weight): ready["B"]}
+    arrays = {name: _batched(path, name, array) for name, array in read_arrays(path, ("Q", "K", "V")).items()}
+    shape = (operation.batch, operation.heads, operation.sequence, operation.head_dim)
+    _expect(path, arrays, dict.fromkeys(arrays, shape))
+    inputs = {}
+    for name, tensor in zip("QKV", (operation.query, operation.key, operation.value), strict=True):
+        ready_heads = _ready(path, name, arrays[name], network.dtype)
+        inputs[tensor] = merge_heads(ready_heads.reshape(-1, *shape[2:]), operation.batch, operation.heads)
+    return inputs, {}
+
+
+def workload_for_operands(path: str | Path, workload: Workload) -> Workload:
+    """The workload with its sizes replaced by those of the arrays in a file.
+
+    Raises
+    ------
+    OperandError
+        When the workload is neither a GEMM nor an attention, or the arrays' shapes contradict each other.
+    """
+    if isinstance(workload, GemmWorkload):
+        shapes = shapes_of(path, ("A", "B"))
+        if any(len(shape) != 2 or 0 in shape for shape in shapes.values()):
+            raise OperandError(f"{path}: A and B must be matrices with rows and columns, found {_listed(shapes)}")
+        (m, k), (rows, n) = shapes["A"], shapes["B"]
+        if rows != k:
+            raise OperandError(f"{path}: columns of A and rows of B must be equal, found {_listed(shapes)}")
+        return workload.model_copy(update={"m": m, "n": n, "k": k})
+    if isinstance(workload, AttentionWorkload):
+        shapes = shapes_of(path, ("Q", "K", "V"))
+        first = shapes["Q"]
+        if len(set(shapes.values())) > 1 or len(first) not in (3, 4) or 0 in first:
+            raise OperandError(
+                f"{path}: Q, K and V must be of one shape, [heads, sequence, head_dim] or [batch, heads, sequence, "
+                f"head_dim], found {_listed(shapes)}"
+            )
+        batch, heads, sequence, head_dim = first if len(first) == 4 else (1, *first)
+        sizes = {"batch": batch, "heads": heads, "sequence": sequence, "head_dim": head_dim}
+        return workload.model_copy(update=sizes)
+    raise OperandError(_KINDS.format(path=path))
+
+
+def shapes_of(path: str | Path, names: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """Shapes of named arrays of a .npz."""
+    return {name: array.shape for name, array in read_arrays(path, names).items()}
+
+
+def read_arrays(path: str | Path, names: tuple[str, ...] | None = None) -> dict[str, Array]:
+    """Named arrays (or all) of a .npz, never unpickled.
+
+    Raises
+    ------
+    OperandError
+        When the file or an array is missing, cannot be read, or does not hold numbers.
+    """
+    try:
+        file = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise OperandError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise OperandError(f"{path}: not a .npz file ({error})") from None
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise OperandError(f"{path}: holds a single array; a .npz of named arrays is needed (numpy.savez)")
+    with file:
+        arrays = {}
+        for name in file.files if names is None else names:
+            if name not in file.files:
+                raise OperandError(f"{path}: no array {name}; found {', '.join(sorted(file.files)) or 'none'}")
+            arrays[name] = _numbers(path, name, file)
+        return arrays
+
+
+_KINDS = "{path}: operands from a file fit workloads of kind gemm (A and B) and attention (Q, K and V)"
+
+
+def _numbers(path: str | Path, name: str, file: "np.lib.npyio.NpzFile") -> Array:
+    try:
+        array: Array = file[name]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise OperandError(f"{path}: array {name} cannot be read ({error})") from None
+    if array.dtype.kind not in "fiu":
+        raise OperandError(f"{path}: array {name} holds {array.dtype}, not real numbers (floats or integers)")
+    return array
+
+
+def _batched(path: str | Path, name: str, array: Array) -> Array:
+    if array.ndim == 3:
+        return array[None]
+    if array.ndim != 4:
+        raise OperandError(
+            f"{path}: array {name} must be [heads, sequence, head_dim] or [batch, heads, sequence, head_dim], "
+            f"found shape {list(array.shape)}"
+        )
+    return array
+
+
+def _expect(path: str | Path, arrays: dict[str, Array], shapes: dict[str, tuple[int, ...]]) -> None:
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise OperandError(
+                f"{path}: array {name} has shape {list(arrays[name].shape)}, the workload needs {list(shape)}"
+            )
+
+
+def _ready(path: str | Path, name: str, array: Array, dtype: str) -> Array:
+    label = f"{path}: {name}"
+    if dtype == "int8":
+        unfit = ~((np.abs(array.astype(np.float64)) <= INT8_MAX) & (array == np.rint(array)))
+        if unfit.any():
+            index = tuple(int(i) for i in np.unravel_index(int(np.argmax(unfit)), array.shape))
+            raise OperandError(f"{label}{list(index)} is {array[index]!s}; int8 needs integers within +-{INT8_MAX}")
+    return to_format(label, array, dtype)
+
+
+def _listed(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())

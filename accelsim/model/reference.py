@@ -1,0 +1,170 @@
+"""What a network computes, densely and in float64: slow, plain, and shared with no kernel.
+
+It rounds nothing: errors of a run against it hold the rounding of the run's format and whatever its scheme leaves out.
+"""
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.model.graph import Attention, Elementwise, Gemm, Network
+
+Doubles = NDArray[np.float64]
+Tensors = dict[str, Doubles]
+
+_ROWS = 1024
+"""Query rows of one head that are worked on together: long sequences would not fit otherwise."""
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def reference_outputs(
+    network: Network,
+    inputs: dict[str, NDArray[Any]],
+    parameters: dict[str, NDArray[Any]],
+    keep: Collection[str] | None = None,
+) -> Tensors:
+    """Every tensor of a dense forward pass.
+
+    Parameters
+    ----------
+    network : Network
+        Without products of two activations, which are parts of an Attention here.
+    inputs, parameters : dict of str to ndarray
+        Operands as the machine gets them, that is rounded to its format.
+    keep : collection of str, optional
+        Tensors to return; others are dropped as soon as no later operation reads them. Left out, all are kept.
+
+    Returns
+    -------
+    dict of str to ndarray
+        float64, [rows, columns], inputs included.
+    """
+    tensors: Tensors = {name: array.astype(np.float64) for name, array in inputs.items()}
+    weights: Tensors = {name: array.astype(np.float64) for name, array in parameters.items()}
+    last_use = {tensor: index for index, operation in enumerate(network.operations) for tensor in _reads(operation)}
+    for index, operation in enumerate(network.operations):
+        if isinstance(operation, Gemm):
+            tensors[operation.output] = _gemm(operation, tensors, weights)
+        elif isinstance(operation, Attention):
+            tensors[operation.output] = _attention(operation, tensors)
+        else:
+            tensors[operation.output] = _elementwise(operation, tensors, weights)
+        if keep is not None:
+            done = [name for name in tensors if name not in keep and last_use.get(name, -1) <= index]
+            for name in done:
+                del tensors[name]
+    return tensors
+
+
+def _reads(operation: Gemm | Attention | Elementwise) -> tuple[str, ...]:
+    if isinstance(operation, Gemm):
+        return (operation.a,)
+    if isinstance(operation, Attention):
+        return (operation.query, operation.key, operation.value)
+    return operation.inputs
+
+
+def _gemm(gemm: Gemm, tensors: Tensors, weights: Tensors) -> Doubles:
+    if gemm.weight is None:
+        raise ValueError(f"{gemm.name} has no weight: products of activations are part of an Attention here")
+    result = tensors[gemm.a] @ weights[gemm.weight]
+    if gemm.bias is not None:
+        result = result + weights[gemm.bias]
+    return _gelu(result) if gemm.activation == "gelu" else result
+
+
+def _attention(attention: Attention, tensors: Tensors) -> Doubles:
+    query, key, value = (tensors[name] for name in (attention.query, attention.key, attention.value))
+    output = np.empty_like(query)
+    for item in range(attention.batch):
+        for head in range(attention.heads):
+            rows = slice(item * attention.sequence, (item + 1) * attention.sequence)
+            columns = slice(head * attention.head_dim, (head + 1) * attention.head_dim)
+            output[rows, columns] = _head(query[rows, columns], key[rows, columns], value[rows, columns])
+    return output
+
+
+def _head(query: Doubles, key: Doubles, value: Doubles) -> Doubles:
+    output = np.empty_like(query)
+    for start in range(0, len(query), _ROWS):
+        scores = query[start : start + _ROWS] @ key.T / math.sqrt(query.shape[1])
+        output[start : start + _ROWS] = _softmax(scores) @ value
+    return output
+
+
+def _softmax(scores: Doubles) -> Doubles:
+    power = np.exp(scores - scores.max(axis=1, keepdims=True))
+    result: Doubles = power / power.sum(axis=1, keepdims=True)
+    return result
+
+
+def _gelu(x: Doubles) -> Doubles:
+    result: Doubles = x * (1 + _erf(x / math.sqrt(2))) / 2
+    return result
+
+
+def _elementwise(operation: Elementwise, tensors: Tensors, weights: Tensors) -> Doubles:
+    x, *others = (tensors[name] for name in operation.inputs)
+    attributes: dict[str, Any] = operation.attributes
+    match operation.function:
+        case "softmax":
+            return _softmax(x * attributes.get("scale", 1.0))
+        case "add_norm":
+            return _add_norm(x + others[0], weights, attributes)
+        case "gelu":
+            return _gelu(x)
+        case "embed":
+            return _embed(x, weights, attributes)
+        case "mean_tokens":
+            starts = np.arange(0, len(x), attributes["sequence"])
+            means: Doubles = np.add.reduceat(x, starts, axis=0) / attributes["sequence"]
+            return means
+        case "im2col":
+            return _im2col(x, attributes)
+        case "lstm_cell":
+            return _lstm_cell(x, others, attributes)
+        case "transpose":
+            return x.T
+        case "columns":
+            return x[:, attributes["first"] : attributes["last"]]
+
+
+def _add_norm(total: Doubles, weights: Tensors, attributes: dict[str, Any]) -> Doubles:
+    mean = total.mean(axis=1, keepdims=True)
+    deviation = np.sqrt(total.var(axis=1, keepdims=True) + attributes["epsilon"])
+    result: Doubles = (total - mean) / deviation * weights[attributes["gain"]] + weights[attributes["bias"]]
+    return result
+
+
+def _embed(x: Doubles, weights: Tensors, attributes: dict[str, Any]) -> Doubles:
+    if "weight" in attributes:
+        x = x @ weights[attributes["weight"]] + weights[attributes["bias"]]
+    position = weights[attributes["position"]]
+    return x + np.tile(position, (len(x) // len(position), 1))
+
+
+def _im2col(x: Doubles, attributes: dict[str, Any]) -> Doubles:
+    batch, height, width, channels, kernel, stride, padding = (
+        attributes[name] for name in ("batch", "height", "width", "channels", "kernel", "stride", "padding")
+    )
+    image = np.zeros((batch, height + 2 * padding, width + 2 * padding, channels))
+    image[:, padding : padding + height, padding : padding + width] = x.reshape(batch, height, width, channels)
+    windows = [
+        image[item, row : row + kernel, column : column + kernel].reshape(-1)
+        for item in range(batch)
+        for row in range(0, height + 2 * padding - kernel + 1, stride)
+        for column in range(0, width + 2 * padding - kernel + 1, stride)
+    ]
+    return np.asarray(windows)
+
+
+def _lstm_cell(gates: Doubles, others: list[Doubles], attributes: dict[str, Any]) -> Doubles:
+    hidden, batch, step = attributes["hidden"], len(gates), attributes["step"]
+    entry, keep, candidate, exit_ = (gates[:, i * hidden : (i + 1) * hidden] for i in range(4))
+    cell = others[0][:, -hidden:] / (1 + np.exp(-keep)) + np.tanh(candidate) / (1 + np.exp(-entry))
+    output = np.tanh(cell) / (1 + np.exp(-exit_))
+    following = [others[1][step * batch : (step + 1) * batch]] if len(others) > 1 else []
+    return np.hstack([*following, output, cell])

@@ -1,0 +1,120 @@
+"""Trained weights and labelled images of a vision transformer."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.config.workload import VisionWorkload
+from accelsim.errors import OperandError
+from accelsim.model.graph import Network
+from accelsim.model.operand_files import read_arrays
+from accelsim.model.operands import Arrays, to_format
+
+PIXEL_MAX = 16
+"""Brightest pixel of the digits; the network sees pixel / PIXEL_MAX."""
+
+
+@dataclass(frozen=True)
+class VisionOperands:
+    """What a vision network runs on."""
+
+    inputs: Arrays
+    parameters: Arrays
+    labels: NDArray[np.int64]
+    """[images] class of each image."""
+    description: str
+    """Where they come from, in words."""
+
+
+def load_vision(workload: VisionWorkload, network: Network) -> VisionOperands:
+    """Weights and images of a vision workload, rounded to the network's format.
+
+    Raises
+    ------
+    OperandError
+        For a file that cannot be read, an array that is missing, unknown or of another shape, pixels or labels out of
+        range, NaN or infinity.
+    """
+    images, labels = load_images(workload)
+    tokens = to_format("patches", cut_patches(images / PIXEL_MAX, workload.patch), network.dtype)
+    parameters = load_weights(workload.weights, network)
+    return VisionOperands(
+        inputs={"patches": tokens},
+        parameters=parameters,
+        labels=labels,
+        description=f"trained weights on the first {len(labels)} images of split {workload.split}",
+    )
+
+
+def load_weights(path: str, network: Network) -> Arrays:
+    """Every parameter of a network from a .npz that names them alike, matrices stored as [inputs, outputs].
+
+    Raises
+    ------
+    OperandError
+        Naming the tensor, the expected and the found shape.
+    """
+    stored = read_arrays(path)
+    for name, shape in network.parameters.items():
+        if name not in stored:
+            raise OperandError(f"{path}: no tensor {name}; the network needs it with shape {list(shape)}")
+        if stored[name].shape != shape:
+            raise OperandError(
+                f"{path}: tensor {name} has shape {list(stored[name].shape)}, the network needs {list(shape)}"
+            )
+    unknown = sorted(set(stored) - set(network.parameters))
+    if unknown:
+        raise OperandError(f"{path}: the network has no tensor {', '.join(unknown)}; check layers and names")
+    return {name: to_format(f"{path}: {name}", stored[name], network.dtype) for name in network.parameters}
+
+
+def load_images(workload: VisionWorkload) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Images [count, height, width] and labels [count] of the workload's split, checked against its sizes.
+
+    Raises
+    ------
+    OperandError
+        For arrays that are missing or do not fit the workload.
+    """
+    path, split = workload.data, workload.split
+    stored = read_arrays(path, (f"{split}_images", f"{split}_labels"))
+    images, labels = stored[f"{split}_images"], stored[f"{split}_labels"]
+    if images.ndim != 3 or labels.shape != images.shape[:1] or images.size == 0:
+        raise OperandError(
+            f"{path}: {split}_images must be [count, height, width] and {split}_labels [count], found "
+            f"{list(images.shape)} and {list(labels.shape)}"
+        )
+    _, height, width = images.shape
+    patch = workload.patch
+    if height % patch or width % patch or (height // patch) * (width // patch) != workload.sequence:
+        raise OperandError(
+            f"{path}: images of {height} x {width} pixels do not make {workload.sequence} patches (workload.sequence) "
+            f"of {patch} x {patch} (workload.patch)"
+        )
+    if images.min() < 0 or not images.max() <= PIXEL_MAX:
+        raise OperandError(f"{path}: pixels of {split}_images must lie in 0 .. {PIXEL_MAX}")
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= workload.classes:
+        raise OperandError(f"{path}: {split}_labels must be integers in 0 .. {workload.classes - 1}")
+    count = len(images) if workload.images is None else workload.images
+    if count > len(images):
+        raise OperandError(f"{path}: split {split} has {len(images)} images, workload.images asks for {count}")
+    return images[:count], labels[:count].astype(np.int64)
+
+
+def count_images(workload: VisionWorkload) -> int:
+    """Images that the workload takes from its split."""
+    return len(load_images(workload)[1])
+
+
+def cut_patches(images: NDArray[Any], patch: int) -> NDArray[Any]:
+    """[count, height, width] to [count * patches, patch^2]: patches row by row, and pixels row by row within each."""
+    count, height, width = images.shape
+    parts = images.reshape(count, height // patch, patch, width // patch, patch).transpose(0, 1, 3, 2, 4)
+    return np.ascontiguousarray(parts).reshape(-1, patch * patch)
+
+
+def accuracy(logits: NDArray[Any], labels: NDArray[np.int64]) -> float:
+    """Share of images whose largest logit [images, classes] is at their label (the first one on a tie)."""
+    return float(np.mean(np.argmax(logits, axis=1) == labels))
