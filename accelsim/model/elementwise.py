@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.formats import round_to_format
-from accelsim.model.graph import Elementwise, Gemm
+from accelsim.model.graph import Elementwise
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -50,30 +50,6 @@ def apply_elementwise(
     """
     result = _FUNCTIONS[operation.function](inputs, parameters, operation.attributes)
     if dtype is None or result.dtype == np.int8:
-        return result
-    return round_to_format(result, dtype)
-
-
-def apply_epilogue(gemm: Gemm, product: Array, parameters: Parameters, dtype: str | None = None) -> Array:
-    """What a product's epilogue makes of its accumulators: bias, activation, rounding to the format of the output.
-
-    Parameters
-    ----------
-    gemm : Gemm
-        Names its bias and activation.
-    product : ndarray
-        [..., n] float32, or int32, whose sums stay int32.
-    parameters : dict of str to ndarray
-        Holds the bias.
-    dtype : str, optional
-        Format that the output is rounded to; left out, it stays float32.
-    """
-    result = product
-    if gemm.bias is not None:
-        result = result + parameters[gemm.bias].astype(product.dtype)
-    if gemm.activation == "gelu":
-        result = gelu(result)
-    if dtype is None or result.dtype == np.int32:
         return result
     return round_to_format(result, dtype)
 

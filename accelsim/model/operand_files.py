@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from accelsim.config.workload import AttentionWorkload, GemmWorkload, Workload
 from accelsim.errors import OperandError
+from accelsim.model.attention import join_heads
 from accelsim.model.graph import Attention, Gemm, Network
-from accelsim.model.heads import merge_heads
-from accelsim.model.operands import INT8_MAX, Arrays, to_format
+from accelsim.model.operands import INT8_MAX, OperandSet, to_format
 
 Array = NDArray[Any]
 
 
-def load_operands(path: str | Path, network: Network) -> tuple[Arrays, Arrays]:
+def load_operands(path: str | Path, network: Network) -> OperandSet:
     """Inputs and parameters of a network from a file, rounded to the network's format.
 
     A GEMM takes A [m, k] and B [k, n]; an attention Q, K and V, each [heads, sequence, head_dim] or
@@ -35,15 +35,15 @@ def load_operands(path: str | Path, network: Network) -> tuple[Arrays, Arrays]:
         arrays = read_arrays(path, ("A", "B"))
         _expect(path, arrays, {"A": (operation.m, operation.k), "B": (operation.k, operation.n)})
         ready = {name: _ready(path, name, array, network.dtype) for name, array in arrays.items()}
-        return {operation.a: ready["A"]}, {str(operation.weight): ready["B"]}
+        return OperandSet({operation.a: ready["A"]}, {str(operation.weight): ready["B"]}, _description(path, "A and B"))
     arrays = {name: _batched(path, name, array) for name, array in read_arrays(path, ("Q", "K", "V")).items()}
     shape = (operation.batch, operation.heads, operation.sequence, operation.head_dim)
     _expect(path, arrays, dict.fromkeys(arrays, shape))
     inputs = {}
     for name, tensor in zip("QKV", (operation.query, operation.key, operation.value), strict=True):
         ready_heads = _ready(path, name, arrays[name], network.dtype)
-        inputs[tensor] = merge_heads(ready_heads.reshape(-1, *shape[2:]), operation.batch, operation.heads)
-    return inputs, {}
+        inputs[tensor] = join_heads(ready_heads, operation)
+    return OperandSet(inputs, {}, _description(path, "Q, K and V"))
 
 
 def workload_for_operands(path: str | Path, workload: Workload) -> Workload:
@@ -107,6 +107,11 @@ def read_arrays(path: str | Path, names: tuple[str, ...] | None = None) -> dict[
 
 
 _KINDS = "{path}: operands from a file fit workloads of kind gemm (A and B) and attention (Q, K and V)"
+
+
+def _description(path: str | Path, arrays: str) -> str:
+    # The folder stays out: results do not depend on where a file lies.
+    return f"{arrays} of {Path(path).name}"
 
 
 def _numbers(path: str | Path, name: str, file: "np.lib.npyio.NpzFile") -> Array:

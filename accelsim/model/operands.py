@@ -1,6 +1,7 @@
 """Operands drawn from a seed, on the grid of the format that the machine computes in."""
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,19 @@ INT8_DEVIATIONS = 4
 """An int8 operand of scale 1 reaches 127 at so many standard deviations."""
 
 
-def draw_operands(network: Network, spec: Operands, seed: int, dtype: str) -> tuple[Arrays, Arrays]:
+@dataclass(frozen=True)
+class OperandSet:
+    """What a network runs on: float32 arrays on the grid of its format, or int8 arrays."""
+
+    inputs: Arrays
+    parameters: Arrays
+    description: str
+    """Where they come from, in words."""
+    labels: NDArray[np.int64] | None = None
+    """[items] right class of each item, where the workload has labels."""
+
+
+def draw_operands(network: Network, spec: Operands, seed: int, dtype: str) -> OperandSet:
     """Inputs and parameters of a network, each tensor from a generator of its own.
 
     A tensor's generator is seeded by `seed` and the tensor's name, so that its values depend neither on the order of
@@ -33,7 +46,7 @@ def draw_operands(network: Network, spec: Operands, seed: int, dtype: str) -> tu
     network : Network
         Names and shapes of the tensors.
     spec : Operands
-        Distribution and scales; `describe_operands` puts it into words.
+        Distribution and scales.
     seed : int
         Not negative.
     dtype : str
@@ -41,8 +54,8 @@ def draw_operands(network: Network, spec: Operands, seed: int, dtype: str) -> tu
 
     Returns
     -------
-    inputs, parameters : dict of str to ndarray
-        float32 on the grid of `dtype`, or int8.
+    OperandSet
+        Described by `describe_operands`.
 
     Raises
     ------
@@ -61,7 +74,8 @@ def draw_operands(network: Network, spec: Operands, seed: int, dtype: str) -> tu
         name: _rounded(name, _draw_parameter(name, shape, spec, seed, dtype), dtype)
         for name, shape in network.parameters.items()
     }
-    return inputs, parameters
+    description = describe_operands(spec, seed, dtype, normalised=bool(network.normalised_inputs))
+    return OperandSet(inputs, parameters, description)
 
 
 def describe_operands(spec: Operands, seed: int, dtype: str, *, normalised: bool = False) -> str:

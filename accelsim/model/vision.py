@@ -1,6 +1,5 @@
 """Trained weights and labelled images of a vision transformer."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,25 +9,13 @@ from accelsim.config.workload import VisionWorkload
 from accelsim.errors import OperandError
 from accelsim.model.graph import Network
 from accelsim.model.operand_files import read_arrays
-from accelsim.model.operands import Arrays, to_format
+from accelsim.model.operands import Arrays, OperandSet, to_format
 
 PIXEL_MAX = 16
 """Brightest pixel of the digits; the network sees pixel / PIXEL_MAX."""
 
 
-@dataclass(frozen=True)
-class VisionOperands:
-    """What a vision network runs on."""
-
-    inputs: Arrays
-    parameters: Arrays
-    labels: NDArray[np.int64]
-    """[images] class of each image."""
-    description: str
-    """Where they come from, in words."""
-
-
-def load_vision(workload: VisionWorkload, network: Network) -> VisionOperands:
+def load_vision(workload: VisionWorkload, network: Network) -> OperandSet:
     """Weights and images of a vision workload, rounded to the network's format.
 
     Raises
@@ -40,7 +27,7 @@ def load_vision(workload: VisionWorkload, network: Network) -> VisionOperands:
     images, labels = load_images(workload)
     tokens = to_format("patches", cut_patches(images / PIXEL_MAX, workload.patch), network.dtype)
     parameters = load_weights(workload.weights, network)
-    return VisionOperands(
+    return OperandSet(
         inputs={"patches": tokens},
         parameters=parameters,
         labels=labels,

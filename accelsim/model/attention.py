@@ -1,13 +1,15 @@
 """Attention as a GPU runs it unfused, and the layouts of heads that this needs."""
 
 import math
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.model.graph import Attention, Elementwise, Gemm
 from accelsim.model.parts import elementwise_operation
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 SOFTMAX_FLOPS = 9
 """Scaling, maximum, difference, exponential (4), sum and division."""
@@ -72,15 +74,15 @@ def attention_as_gemms(attention: Attention) -> tuple[Gemm, Elementwise, Gemm]:
     )
 
 
-def split_heads(tensor: NDArray[Any], batch: int, heads: int) -> NDArray[Any]:
+def split_heads(tensor: NDArray[Scalar], attention: Attention) -> NDArray[Scalar]:
     """[batch * sequence, heads * head_dim] as [batch * heads, sequence, head_dim], contiguous."""
-    rows, columns = tensor.shape
-    parts = tensor.reshape(batch, rows // batch, heads, columns // heads).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(parts).reshape(batch * heads, rows // batch, columns // heads)
+    shape = (attention.batch, attention.sequence, attention.heads, attention.head_dim)
+    parts = np.ascontiguousarray(tensor.reshape(shape).transpose(0, 2, 1, 3))
+    return parts.reshape(-1, attention.sequence, attention.head_dim)
 
 
-def merge_heads(tensor: NDArray[Any], batch: int, heads: int) -> NDArray[Any]:
+def join_heads(tensor: NDArray[Scalar], attention: Attention) -> NDArray[Scalar]:
     """Inverse of `split_heads`."""
-    _, sequence, head_dim = tensor.shape
-    parts = tensor.reshape(batch, heads, sequence, head_dim).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(parts).reshape(batch * sequence, heads * head_dim)
+    shape = (attention.batch, attention.heads, attention.sequence, attention.head_dim)
+    parts = np.ascontiguousarray(tensor.reshape(shape).transpose(0, 2, 1, 3))
+    return parts.reshape(attention.batch * attention.sequence, -1)
