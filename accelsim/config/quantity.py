@@ -93,8 +93,24 @@ def _reader(dimension: str, whole: bool) -> Callable[[object], float]:
     return read
 
 
+def format_quantity(value: float, dimension: str) -> str:
+    """Shortest text, such as ``1.41 GHz``, that `parse_quantity` reads as exactly this value.
+
+    Parameters
+    ----------
+    value : float
+        In the canonical unit of ``dimension``.
+    dimension : str
+        A key of `UNITS`.
+    """
+    units = UNITS[dimension]
+    texts = [f"{value / size:.15g} {unit}" for unit, size in units.items() if size <= abs(value)]
+    exact = [text for text in texts if _QUANTITY.match(text) and parse_quantity(text, dimension) == value]
+    return min(exact, key=len, default=f"{value!r} {CANONICAL[dimension]}")
+
+
 def _writer(dimension: str) -> Callable[[float], str]:
-    return lambda value: f"{value!r} {CANONICAL[dimension]}"
+    return lambda value: format_quantity(value, dimension)
 
 
 Bytes = Annotated[int, BeforeValidator(_reader("bytes", True)), PlainSerializer(_writer("bytes"))]

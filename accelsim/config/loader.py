@@ -1,0 +1,311 @@
+"""Specs by name, path or document: the one door through which YAML enters.
+
+>>> from accelsim.config.loader import load_config
+>>> config = load_config("v100_pcie", "gemm_1024", sets=["mapping.tile_m=128"])
+>>> config.mapping.tile_m
+128
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel
+
+from accelsim.config.check import build, dotted
+from accelsim.config.documents import Assignment, assign, extended, open_document, parse_assignments
+from accelsim.config.hardware import AttentionUnit, EnergyTable, Gpu, Library, System
+from accelsim.config.names import available, built_in, find, near
+from accelsim.config.options import Hdp, Mapping, TileWise
+from accelsim.config.scheme import Engine, RunConfig, SchemeName
+from accelsim.config.workload import (
+    AttentionWorkload,
+    EncoderWorkload,
+    GemmWorkload,
+    NetworkWorkload,
+    VisionWorkload,
+    Workload,
+)
+from accelsim.config.yaml import Document, Place, describe
+from accelsim.errors import ConfigError
+
+__all__ = [
+    "available",
+    "load_config",
+    "load_energy",
+    "load_hardware",
+    "load_library",
+    "load_spec",
+    "load_workload",
+]
+
+HardwareSpec = System | Gpu | AttentionUnit | Library | EnergyTable
+NameOrPath = str | os.PathLike[str]
+
+_HARDWARE: dict[str, type[BaseModel]] = {
+    "system": System,
+    "gpu": Gpu,
+    "attention_unit": AttentionUnit,
+    "library": Library,
+    "energy": EnergyTable,
+}
+_WORKLOADS: dict[str, type[BaseModel]] = {
+    "gemm": GemmWorkload,
+    "attention": AttentionWorkload,
+    "encoder": EncoderWorkload,
+    "vision": VisionWorkload,
+    "network": NetworkWorkload,
+}
+_WORKLOAD_SPECS = (GemmWorkload, AttentionWorkload, EncoderWorkload, VisionWorkload, NetworkWorkload)
+_PARTS = {"gpu": "gpu", "attention_unit": "attention_unit"}
+"""Keys of a system that may be a name or a path, and the kind that they refer to."""
+
+_SpecT = TypeVar("_SpecT", bound=BaseModel)
+
+
+def load_hardware(hardware: NameOrPath | System | Gpu, overrides: Sequence[str] = ()) -> System:
+    """A machine by name or path; a GPU is wrapped into a system that holds it alone and bears its name.
+
+    Parameters
+    ----------
+    hardware : str, path-like, System or Gpu
+        Name below ``hwconfigs``, path of a YAML file of kind gpu or system, or a spec.
+    overrides : sequence of str
+        ``hardware.PATH=VALUE`` texts; for a GPU alone, ``hardware.clock`` and ``hardware.gpu.clock`` mean the same.
+
+    Raises
+    ------
+    ConfigError
+        One line for each problem, with file and line or the option's text.
+    """
+    return _hardware(hardware, _of_root("hardware", overrides))
+
+
+def load_workload(workload: "NameOrPath | Workload", overrides: Sequence[str] = ()) -> "Workload":
+    """A workload by name or path; files that it names (weights, data) become absolute paths.
+
+    Parameters
+    ----------
+    workload : str, path-like or workload spec
+        Name below ``workloads``, path of a YAML file, or a spec.
+    overrides : sequence of str
+        ``workload.PATH=VALUE`` texts.
+
+    Raises
+    ------
+    ConfigError
+        One line for each problem, with file and line or the option's text.
+    """
+    return _workload(workload, _of_root("workload", overrides))
+
+
+def load_library(name_or_path: NameOrPath) -> Library:
+    """Menu of a library's kernels, by name or path."""
+    return _expect(Library, name_or_path)
+
+
+def load_energy(name_or_path: NameOrPath) -> EnergyTable:
+    """Table of energy per action, by name or path."""
+    return _expect(EnergyTable, name_or_path)
+
+
+def load_spec(name_or_path: NameOrPath) -> HardwareSpec:
+    """Whatever lies under a name or path of ``hwconfigs``: system, GPU, attention unit, library or energy table."""
+    document = open_document("hwconfigs", name_or_path)
+    kind = _kind_of(document, tuple(_HARDWARE), "hardware")
+    if kind == "system":
+        return _hardware(name_or_path, [])
+    _link_files(document)
+    spec = build(_HARDWARE[kind], document, kind)
+    assert isinstance(spec, HardwareSpec)
+    return spec
+
+
+def load_config(
+    hardware: NameOrPath | System | Gpu,
+    workload: "NameOrPath | Workload",
+    *,
+    scheme: str = "dense",
+    sets: Sequence[str] = (),
+    engine: str = "events",
+    values: bool = True,
+    seed: int = 0,
+    operands: NameOrPath | None = None,
+) -> RunConfig:
+    """Everything that a run depends on.
+
+    Options come from the specs' defaults, then from the workload's ``defaults``, then from `sets`.
+
+    Parameters
+    ----------
+    hardware, workload : str, path-like or spec
+        See `load_hardware` and `load_workload`.
+    scheme : str
+        dense, tile_wise, hdp, tile_wise+hdp or dense_on_unit.
+    sets : sequence of str
+        ``path=value`` texts; paths begin with hardware, workload, mapping, tile_wise or hdp.
+    engine : str
+        events, simpy or estimate.
+    values : bool
+        Whether products are computed.
+    seed : int
+        Seed of everything that is drawn.
+    operands : str or path-like, optional
+        .npz of the user's matrices, relative to the working directory.
+
+    Raises
+    ------
+    ConfigError
+        One line for each problem, with file and line or the option's text.
+    """
+    for what, word, allowed in (("scheme", scheme, get_args(SchemeName)), ("engine", engine, get_args(Engine))):
+        if word not in allowed:
+            raise ConfigError(f"unknown {what} {word!r}; {near(str(word), allowed)}")
+    assignments = parse_assignments(sets)
+    machine = _hardware(hardware, [item for item in assignments if item.root == "hardware"])
+    work = _workload(workload, [item for item in assignments if item.root == "workload"])
+    data = {
+        "hardware": machine,
+        "workload": work,
+        "scheme": scheme,
+        "mapping": _options(Mapping, "mapping", work, assignments),
+        "tile_wise": _options(TileWise, "tile_wise", work, assignments),
+        "hdp": _options(Hdp, "hdp", work, assignments),
+        "engine": engine,
+        "values": values,
+        "seed": seed,
+        "operands": None if operands is None else _existing(os.fspath(operands), Place(option="operands")),
+    }
+    return build(RunConfig, Document(data, {(): Place(option="run")}), "run")
+
+
+def _of_root(root: str, overrides: Sequence[str]) -> list[Assignment]:
+    assignments = parse_assignments(overrides)
+    for assignment in assignments:
+        if assignment.root != root:
+            raise ConfigError(f"{assignment.option}: only {root}.* can be set here")
+    return assignments
+
+
+def _options(spec: type[_SpecT], root: str, workload: "Workload", assignments: list[Assignment]) -> _SpecT:
+    """A section of options: the workload's defaults, changed by the options of its root."""
+    document = _as_document(getattr(workload.defaults, root), root)
+    for assignment in assignments:
+        if assignment.root == root:
+            assign(document, assignment)
+    return build(spec, document, root)
+
+
+def _as_document(spec: BaseModel, root: str) -> Document:
+    place = Place(option=f"{root} given as {type(spec).__name__}")
+    return Document(spec.model_dump(mode="json"), {(): place})
+
+
+def _hardware(hardware: NameOrPath | System | Gpu, assignments: list[Assignment]) -> System:
+    if isinstance(hardware, System) and not assignments:
+        return hardware
+    if isinstance(hardware, System | Gpu):
+        document = _as_document(hardware, "hardware")
+    elif isinstance(hardware, str | os.PathLike):
+        document = open_document("hwconfigs", hardware)
+    else:
+        raise ConfigError(f"hardware: needs a name, a path, a System or a Gpu, not {type(hardware).__name__}")
+    alone = _kind_of(document, ("system", "gpu"), "hardware") == "gpu"
+    if alone:
+        name = document.data.get("name")
+        place = document.place(())
+        document = Document(
+            {"kind": "system", "name": name, "gpu": document.data},
+            {(): place} | {("gpu", *path): at for path, at in document.places.items()},
+        )
+    _join_parts(document)
+    for assignment in assignments:
+        if alone and assignment.path[0] not in System.model_fields:
+            assignment = Assignment(assignment.root, ("gpu", *assignment.path), assignment.value, assignment.option)
+        assign(document, assignment)
+        _join_parts(document)
+    for key in _PARTS:
+        if isinstance(document.data.get(key), dict):
+            part = document.sub(key)
+            _link_files(part)
+            document.put(key, part)
+    return build(System, document, "hardware")
+
+
+def _join_parts(document: Document) -> None:
+    """Replace references (``gpu: NAME``) and inline mappings with ``extends`` by what they mean."""
+    for key, kind in _PARTS.items():
+        value = document.data.get(key)
+        place = document.place((key,))
+        if isinstance(value, str):
+            base = place.file.parent if place.file else None
+            try:
+                part = open_document("hwconfigs", value, base)
+                _kind_of(part, (kind,), key)
+            except ConfigError as error:
+                raise ConfigError(f"{place}: hardware.{key}: {error}") from None
+            document.put(key, part)
+        elif isinstance(value, dict) and "extends" in value:
+            document.put(key, extended("hwconfigs", document.sub(key)))
+
+
+def _link_files(document: Document) -> None:
+    """Check that the tables that a unit names exist, and make paths absolute; names stay names."""
+    for key in ("library", "energy"):
+        value = document.data.get(key)
+        if not isinstance(value, str):
+            continue
+        place = document.place((key,))
+        try:
+            path = find("hwconfigs", value, place.file.parent if place.file else None)
+        except ConfigError as error:
+            raise ConfigError(f"{place}: {key}: {error}") from None
+        if built_in("hwconfigs").get(value) != path:
+            document.data[key] = str(path)
+
+
+def _workload(workload: "NameOrPath | Workload", assignments: list[Assignment]) -> "Workload":
+    if isinstance(workload, _WORKLOAD_SPECS):
+        if not assignments:
+            return workload
+        document = _as_document(workload, "workload")
+    elif isinstance(workload, str | os.PathLike):
+        document = open_document("workloads", workload)
+    else:
+        raise ConfigError(f"workload: needs a name, a path or a workload spec, not {type(workload).__name__}")
+    for assignment in assignments:
+        assign(document, assignment)
+    kind = _kind_of(document, tuple(_WORKLOADS), "workload")
+    for key in ("weights", "data"):
+        if kind == "vision" and isinstance(document.data.get(key), str):
+            document.data[key] = _existing(document.data[key], document.place((key,)), f": workload.{key}")
+    spec: Workload = build(_WORKLOADS[kind], document, "workload")  # type: ignore[assignment]
+    return spec
+
+
+def _existing(text: str, place: Place, what: str = "") -> str:
+    """Absolute path of a file that must exist; relative to the file or, in an option, to the working directory."""
+    base = place.file.parent if place.file else Path.cwd()
+    path = (base / Path(text).expanduser()).resolve()
+    if not path.is_file():
+        raise ConfigError(f"{place}{what}: no file {text!r} (looked for {path})")
+    return str(path)
+
+
+def _kind_of(document: Document, allowed: tuple[str, ...], root: str) -> str:
+    kind: Any = document.data.get("kind")
+    if kind in allowed:
+        return str(kind)
+    place = document.place(("kind",))
+    problem = f"missing key 'kind'; {near('', allowed)}"
+    if kind is not None:
+        problem = f"{describe(kind)} is not allowed; {near(str(kind), allowed)}"
+    raise ConfigError(f"{place}: {dotted((root, 'kind'))}: {problem}")
+
+
+def _expect(spec: type[_SpecT], name_or_path: NameOrPath) -> _SpecT:
+    document = open_document("hwconfigs", name_or_path)
+    kind = next(kind for kind, candidate in _HARDWARE.items() if candidate is spec)
+    _kind_of(document, (kind,), kind)
+    return build(spec, document, kind)

@@ -1,0 +1,131 @@
+"""A resolved config as a document, back again, and its hash."""
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from accelsim.config.check import build
+from accelsim.config.loader import load_energy, load_library
+from accelsim.config.names import FOLDERS, folder
+from accelsim.config.scheme import RunConfig
+from accelsim.config.yaml import Document, Place
+from accelsim.errors import ConfigError
+
+_BUILT_IN = "built-in:"
+"""Marks a file of the project in a document, so that the document holds on another machine."""
+
+_FILES = (
+    ("operands",),
+    ("workload", "weights"),
+    ("workload", "data"),
+    ("hardware", "gpu", "library"),
+    ("hardware", "gpu", "energy"),
+    ("hardware", "attention_unit", "energy"),
+)
+_TEXTS = {"sources", "description"}
+
+
+def to_document(config: RunConfig) -> dict[str, Any]:
+    """The config as plain values that JSON can hold; quantities keep their units.
+
+    Files of the project are written relative to its folders, the user's own as absolute paths.
+    """
+    document = config.model_dump(mode="json")
+    for holder, key in _holders(document):
+        holder[key] = _shorten(holder[key])
+    return document
+
+
+def from_document(document: dict[str, Any]) -> RunConfig:
+    """Inverse of `to_document`.
+
+    Raises
+    ------
+    ConfigError
+        One line for each key that is wrong.
+    """
+    if not isinstance(document, dict):
+        raise ConfigError(f"a config document is a mapping, not {type(document).__name__}")
+    data = json.loads(json.dumps(document))
+    for holder, key in _holders(data):
+        holder[key] = _lengthen(holder[key])
+    return build(RunConfig, Document(data, {(): Place(option="config document")}), "run")
+
+
+def fingerprint(config: RunConfig) -> dict[str, Any]:
+    """What the numbers of a run depend on, without paths: files by name and hash, tables spelled out.
+
+    Texts that change no number (descriptions, sources) and a workload's defaults, which the options already hold, are
+    left out.
+    """
+    document = config.model_dump(mode="json")
+    for holder, key in _holders(document):
+        if key == "library":
+            holder[key] = load_library(holder[key]).model_dump(mode="json")
+        elif key == "energy":
+            holder[key] = load_energy(holder[key]).model_dump(mode="json")
+        else:
+            holder[key] = {"file": Path(holder[key]).name, "sha256": _file_hash(Path(holder[key]))}
+    document["workload"].pop("defaults")
+    stripped: dict[str, Any] = _strip(document)
+    return stripped
+
+
+def config_hash(config: RunConfig) -> str:
+    """SHA-256 (64 hexadecimal digits) of the config's `fingerprint` as canonical JSON."""
+    text = json.dumps(fingerprint(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _holders(document: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """Mapping and key of every reference to a file that the document has."""
+    found = []
+    for path in _FILES:
+        node: Any = document
+        for key in path[:-1]:
+            node = node.get(key) if isinstance(node, dict) else None
+        if isinstance(node, dict) and isinstance(node.get(path[-1]), str):
+            found.append((node, path[-1]))
+    return found
+
+
+def _shorten(text: str) -> str:
+    path = Path(text)
+    for kind in FOLDERS:
+        root = folder(kind).resolve()
+        if path.is_absolute() and path.is_relative_to(root):
+            return f"{_BUILT_IN}{kind}/{path.relative_to(root).as_posix()}"
+    return text
+
+
+def _lengthen(text: str) -> str:
+    if not text.startswith(_BUILT_IN):
+        return text
+    kind, _, below = text.removeprefix(_BUILT_IN).partition("/")
+    if kind not in FOLDERS:
+        raise ConfigError(f"config document: {text!r} names no folder of the project ({', '.join(FOLDERS)})")
+    return str(folder(kind).resolve() / below)
+
+
+def _strip(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _strip(value) for key, value in node.items() if key not in _TEXTS}
+    if isinstance(node, list):
+        return [_strip(value) for value in node]
+    return node
+
+
+def _file_hash(path: Path) -> str:
+    try:
+        state = path.stat()
+        return _hash_of(path, state.st_mtime_ns, state.st_size)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+@lru_cache(maxsize=64)
+def _hash_of(path: Path, modified: int, size: int) -> str:
+    """Hash of a file's content; time and size in the key drop it once the file has changed."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
