@@ -1,4 +1,4 @@
-"""What a GEMM becomes: a kernel tile, thread blocks in launch order, launches. Values of the planning step; no logic."""
+"""What a GEMM becomes: a kernel tile, thread blocks in launch order, launches. Values of planning; no logic."""
 
 from dataclasses import dataclass
 

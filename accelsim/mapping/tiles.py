@@ -1,0 +1,149 @@
+"""A kernel's thread-block tile on a machine: its shape for an operand format, what it occupies, its occupancy."""
+
+import math
+
+from accelsim.config.hardware import Gpu, KernelTile
+from accelsim.errors import MappingError
+from accelsim.mapping.plan import TileShape
+
+ELEMENT_BYTES = {"fp16": 2, "bf16": 2, "tf32": 4, "fp32": 4, "int8": 1}
+"""Bytes of an operand's element."""
+
+OUTPUT_BYTES = {"fp16": 2, "bf16": 2, "tf32": 4, "fp32": 4, "int8": 4}
+"""Bytes of an element that a GEMM writes: its own format, for int8 the int32 of the accumulator."""
+
+ACCUMULATOR_BYTES = 4
+"""Accumulators are fp32, for int8 operands int32."""
+
+MENU_BYTES = {"tensor_core": 2, "cuda_core": 4}
+"""Operand bytes for which a library's tile_k is written."""
+
+MAX_REGISTERS_PER_THREAD = 255
+
+_KIB = 1024
+
+
+def compute_unit(dtype: str, gpu: Gpu) -> str:
+    """Where products of a format are computed: ``tensor_core`` if those take it, else ``cuda_core``.
+
+    Raises
+    ------
+    MappingError
+        If the machine has neither for this format.
+    """
+    if dtype in gpu.tensor_core:
+        return "tensor_core"
+    if dtype in gpu.cuda_core:
+        return "cuda_core"
+    allowed = sorted({*gpu.tensor_core, *gpu.cuda_core})
+    raise MappingError(f"{gpu.name} cannot multiply {dtype}; it takes {', '.join(allowed)}")
+
+
+def tile_shape(kernel: KernelTile, dtype: str, unit: str) -> TileShape:
+    """A library's kernel for an operand format.
+
+    tile_k is scaled so that a k-step has as many bytes as in the format that the menu is written for (2-byte operands
+    on tensor cores, 4-byte ones on CUDA cores): half for fp32 and tf32 on tensor cores, double for int8.
+    """
+    element = ELEMENT_BYTES[dtype]
+    tile_k = max(1, kernel.tile_k * MENU_BYTES[unit] // element)
+    return TileShape(
+        tile_m=kernel.tile_m,
+        tile_n=kernel.tile_n,
+        tile_k=tile_k,
+        stages=kernel.stages,
+        threads=kernel.threads,
+        registers=kernel.threads * kernel.registers_per_thread,
+        shared_bytes=shared_bytes(kernel.tile_m, kernel.tile_n, tile_k, kernel.stages, element),
+        unit=unit,
+    )
+
+
+def shared_bytes(tile_m: int, tile_n: int, tile_k: int, stages: int, element_bytes: int) -> int:
+    """Shared memory of a thread block: both operand tiles of every stage. The epilogue reuses it."""
+    return stages * (tile_m + tile_n) * tile_k * element_bytes
+
+
+def built_tile(tile_m: int, tile_n: int, tile_k: int, stages: int, dtype: str, unit: str) -> TileShape:
+    """A kernel that no menu holds, as one would instantiate it from a template.
+
+    Threads: the fewest of 128, 256, 512 and 1024 that leave a thread at most 128 accumulators. Registers of a thread:
+    its accumulators and 64 for fragments and addresses, in units of 8, at most 255.
+
+    Raises
+    ------
+    MappingError
+        If 1024 threads cannot hold the accumulators.
+    """
+    outputs = tile_m * tile_n
+    threads = next((count for count in (128, 256, 512, 1024) if outputs <= 128 * count), None)
+    if threads is None:
+        raise MappingError(
+            f"tile {tile_m} x {tile_n} has {outputs} accumulators; a thread block holds at most {128 * 1024}: "
+            "smaller tile_m or tile_n"
+        )
+    registers = min(MAX_REGISTERS_PER_THREAD, 8 * math.ceil((outputs / threads + 64) / 8))
+    memory = shared_bytes(tile_m, tile_n, tile_k, stages, ELEMENT_BYTES[dtype])
+    return TileShape(tile_m, tile_n, tile_k, stages, threads, threads * registers, memory, unit)
+
+
+def occupancy(tile: TileShape, gpu: Gpu) -> int:
+    """Thread blocks of this tile that one SM holds at once.
+
+    The least of what shared memory, registers, threads and block slots allow. Registers are taken as they are, without
+    the hardware's allocation by warps, and so is shared memory, without the runtime's kilobyte for each thread block.
+
+    Raises
+    ------
+    MappingError
+        If not even one fits, with what it needs and what there is.
+    """
+    problem = misfit(tile, gpu)
+    if problem:
+        raise MappingError(f"tile {describe(tile)} does not fit {gpu.name}: {problem}")
+    limits = [gpu.max_blocks_per_sm, gpu.max_threads_per_sm // tile.threads]
+    if tile.shared_bytes:
+        limits.append(gpu.shared_memory.per_sm // tile.shared_bytes)
+    if tile.registers:
+        limits.append(gpu.registers_per_sm // tile.registers)
+    return min(limits)
+
+
+def misfit(tile: TileShape, gpu: Gpu) -> str:
+    """Why no thread block of this tile fits on an SM; an empty text when one does."""
+    allowed = min(gpu.shared_memory.per_block, gpu.shared_memory.per_sm)
+    if tile.shared_bytes > allowed:
+        return (
+            f"it needs {tile.shared_bytes / _KIB:g} KiB of shared memory per thread block; {gpu.name} allows "
+            f"{allowed / _KIB:g} KiB; smaller tile_m, tile_n or tile_k, or fewer stages"
+        )
+    if tile.registers > gpu.registers_per_sm:
+        return (
+            f"it needs {tile.registers} registers per thread block; {gpu.name} has {gpu.registers_per_sm}; "
+            "smaller tile_m or tile_n"
+        )
+    if tile.threads > gpu.max_threads_per_sm:
+        return (
+            f"it needs {tile.threads} threads per thread block; {gpu.name} holds {gpu.max_threads_per_sm}; "
+            "smaller tile_m or tile_n"
+        )
+    return ""
+
+
+def describe(tile: TileShape) -> str:
+    """A tile in words: ``128 x 128 x 32 in 2 stages``."""
+    return f"{tile.tile_m} x {tile.tile_n} x {tile.tile_k} in {tile.stages} stages"
+
+
+def warp_grid(tile: TileShape) -> tuple[int, int]:
+    """Warps of a thread block along m and along n.
+
+    Of all grids of its warps, the one that reads the fewest bytes from shared memory: every warp in a column of the
+    grid reads the same part of B, every warp in a row the same part of A, so a k-step reads A ``warps_n`` times and B
+    ``warps_m`` times. Four warps stand 2 x 2, eight on a tall tile 4 x 2. Grids whose warps would have less than the
+    16 x 8 outputs of a tensor-core instruction are left out where there is another; equals go to the taller grid.
+    """
+    warps = max(1, tile.threads // 32)
+    grids = [(m, warps // m) for m in range(1, warps + 1) if warps % m == 0]
+    roomy = [(m, n) for m, n in grids if tile.tile_m >= 16 * m and tile.tile_n >= 8 * n]
+    return min(roomy or grids, key=lambda grid: (grid[1] * tile.tile_m + grid[0] * tile.tile_n, -grid[0]))
