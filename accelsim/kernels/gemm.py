@@ -1,0 +1,450 @@
+"""Products of matrices, thread block by thread block as a plan cuts them: dense and tile-wise.
+
+Operands are copied once into panels that the micro-kernel reads in order. Output tiles are then shared among threads, each
+tile to one thread, which adds up all thread blocks of that tile (split-K) in order of k. So results do not depend on
+the number of threads. Plain threads serve here instead of Numba's parallel loops: the kernels release the GIL, callers
+in several threads do not disturb each other, and the process may still fork.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numba import config, njit
+from numpy.typing import NDArray
+
+from accelsim.kernels.microkernel import COLUMNS, MAX_DEPTH, ROWS, accumulate
+
+Array = NDArray[Any]
+IntArray = NDArray[np.int64]
+
+_DEPTH = min(256, MAX_DEPTH)
+"""Steps of k between visits to the output tile: both operands' panels of so many steps stay in the first two caches."""
+
+
+class Blocks(Protocol):
+    """Thread blocks, each array int64 [blocks]: output rows m0:m1 and columns n0:n1, summed over k0:k1.
+
+    In a tile-wise product columns are compact (counted over all weight tiles) and k0:k1 are kept rows of `weight_tile`.
+    """
+
+    @property
+    def batch(self) -> IntArray: ...
+    @property
+    def m0(self) -> IntArray: ...
+    @property
+    def m1(self) -> IntArray: ...
+    @property
+    def n0(self) -> IntArray: ...
+    @property
+    def n1(self) -> IntArray: ...
+    @property
+    def k0(self) -> IntArray: ...
+    @property
+    def k1(self) -> IntArray: ...
+    @property
+    def weight_tile(self) -> IntArray: ...
+
+
+class PackedWeights(Protocol):
+    """Tile-wise weights of a matrix [k, n]; `accelsim.pruning.packing.TileWiseWeights` says what each array holds."""
+
+    @property
+    def k(self) -> int: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def row_start(self) -> IntArray: ...
+    @property
+    def column_start(self) -> IntArray: ...
+    @property
+    def row_offset(self) -> NDArray[np.int32]: ...
+    @property
+    def column_offset(self) -> NDArray[np.int32]: ...
+    @property
+    def values(self) -> Array | None: ...
+    @property
+    def value_start(self) -> IntArray: ...
+
+
+class _Strips(NamedTuple):
+    """Runs of rows of A, or of columns of B, that thread blocks share. Each array int64 [strips]."""
+
+    start: IntArray
+    """First element in the operand."""
+    leading: IntArray
+    """Elements from one row of the operand to the next."""
+    extent: IntArray
+    """Rows of A, or columns of B."""
+    depth: IntArray
+    """Size along k."""
+    panel: IntArray
+    """First element among the panels."""
+
+
+class _Tiles(NamedTuple):
+    """Thread blocks sorted by output tile, then by k. Each array int64 [blocks], `first_block` [tiles + 1]."""
+
+    first_block: IntArray
+    batch: IntArray
+    m0: IntArray
+    m1: IntArray
+    n0: IntArray
+    n1: IntArray
+    k0: IntArray
+    k1: IntArray
+    a_panel: IntArray
+    """First element of the block's strip among the panels of A."""
+    b_panel: IntArray
+    b_depth: IntArray
+    """Rows of its strip of B."""
+    row_start: IntArray
+    """Tile-wise only: where the kept rows of its weight tile begin."""
+
+
+@njit(cache=True, nogil=True)
+def _pack_rows(first: int, last: int, source: Array, strips: _Strips, panels: Array) -> None:
+    """Strips first:last of A to panels of ROWS rows, k-major; rows beyond the strip are zero."""
+    for strip in range(first, last):
+        target, leading = strips.panel[strip], strips.leading[strip]
+        for row in range(0, strips.extent[strip], ROWS):
+            rows = min(ROWS, strips.extent[strip] - row)
+            origin = strips.start[strip] + row * leading
+            for step in range(strips.depth[strip]):
+                for lane in range(rows):
+                    panels[target + lane] = source[origin + lane * leading + step]
+                for lane in range(rows, ROWS):
+                    panels[target + lane] = 0
+                target += ROWS
+
+
+@njit(cache=True, nogil=True)
+def _copy(count: int, source: Array, origin: int, target: Array, place: int) -> None:
+    """target[place : place + count] = source[origin : origin + count], converted.
+
+    Unsigned, because the check for negative indices keeps LLVM from copying whole vectors (16 times slower).
+    """
+    first, second = np.uint64(origin), np.uint64(place)
+    for lane in range(np.uint64(count)):
+        target[second + lane] = source[first + lane]
+
+
+@njit(cache=True, nogil=True)
+def _pack_columns(first: int, last: int, source: Array, strips: _Strips, panels: Array) -> None:
+    """Strips first:last of B to panels of COLUMNS columns, k-major; columns beyond the strip are zero."""
+    for strip in range(first, last):
+        depth = strips.depth[strip]
+        whole, rest = divmod(strips.extent[strip], COLUMNS)
+        for step in range(depth):
+            origin = strips.start[strip] + step * strips.leading[strip]
+            target = strips.panel[strip] + step * COLUMNS
+            for _ in range(whole):
+                _copy(COLUMNS, source, origin, panels, target)
+                origin += COLUMNS
+                target += depth * COLUMNS
+            if rest > 0:
+                _copy(rest, source, origin, panels, target)
+                panels[target + rest : target + COLUMNS] = 0
+
+
+@njit(cache=True, nogil=True)
+def _multiply_panels(
+    a: Array, a_start: int, a_stride: int, b: Array, b_start: int, b_stride: int, depth: int, tile: Array, height: int,
+    width: int,
+) -> None:  # fmt: skip
+    """Adds `depth` steps of k to the output tile [height, width]: every panel of A times every panel of B."""
+    for column in range(0, width, COLUMNS):
+        b_panel = b_start + column // COLUMNS * b_stride
+        for row in range(0, height, ROWS):
+            accumulate(a, a_start + row // ROWS * a_stride, b, b_panel, depth, tile, row * width + column, width)
+
+
+@njit(cache=True, nogil=True)
+def _multiply_dense(
+    first: int, last: int, tiles: _Tiles, a: Array, a_depth: int, b: Array, tile: Array, out: Array
+) -> None:
+    """Computes output tiles first:last into `out`, by way of `tile`, which has whole panels."""
+    for number in range(first, last):
+        lead = tiles.first_block[number]
+        rows, columns = tiles.m1[lead] - tiles.m0[lead], tiles.n1[lead] - tiles.n0[lead]
+        height, width = -(-rows // ROWS) * ROWS, -(-columns // COLUMNS) * COLUMNS
+        tile[: height * width] = 0
+        for block in range(lead, tiles.first_block[number + 1]):
+            b_stride = tiles.b_depth[block] * COLUMNS
+            for step in range(tiles.k0[block], tiles.k1[block], _DEPTH):
+                depth = min(_DEPTH, tiles.k1[block] - step)
+                a_start, b_start = tiles.a_panel[block] + step * ROWS, tiles.b_panel[block] + step * COLUMNS
+                _multiply_panels(a, a_start, a_depth * ROWS, b, b_start, b_stride, depth, tile, height, width)
+        for row in range(rows):
+            target = out[tiles.batch[lead], tiles.m0[lead] + row]
+            _copy(columns, tile, row * width, target, tiles.n0[lead])
+
+
+@njit(cache=True, nogil=True)
+def _gather_rows(a: Array, a_start: int, a_depth: int, panels: int, kept_row: Array, gathered: Array) -> None:
+    """Copies the kept rows of each panel of A next to each other."""
+    target = 0
+    for panel in range(panels):
+        origin = a_start + panel * a_depth * ROWS
+        for original in kept_row:
+            _copy(ROWS, a, origin + original * ROWS, gathered, target)
+            target += ROWS
+
+
+@njit(cache=True, nogil=True)
+def _multiply_tile_wise(
+    first: int, last: int, tiles: _Tiles, a: Array, a_depth: int, b: Array, kept_row: Array, kept_column: Array,
+    gathered: Array, tile: Array, out: Array,
+) -> None:  # fmt: skip
+    """Like `_multiply_dense`; A's columns are gathered by kept row, results scattered to original columns."""
+    for number in range(first, last):
+        lead = tiles.first_block[number]
+        rows, columns = tiles.m1[lead] - tiles.m0[lead], tiles.n1[lead] - tiles.n0[lead]
+        height, width = -(-rows // ROWS) * ROWS, -(-columns // COLUMNS) * COLUMNS
+        tile[: height * width] = 0
+        for block in range(lead, tiles.first_block[number + 1]):
+            b_stride = tiles.b_depth[block] * COLUMNS
+            for step in range(tiles.k0[block], tiles.k1[block], _DEPTH):
+                depth = min(_DEPTH, tiles.k1[block] - step)
+                first_row = tiles.row_start[block] + step
+                kept = kept_row[first_row : first_row + depth]
+                _gather_rows(a, tiles.a_panel[block], a_depth, height // ROWS, kept, gathered)
+                b_start = tiles.b_panel[block] + step * COLUMNS
+                _multiply_panels(gathered, 0, depth * ROWS, b, b_start, b_stride, depth, tile, height, width)
+        for row in range(rows):
+            target = out[tiles.batch[lead], tiles.m0[lead] + row]
+            for column in range(columns):
+                target[kept_column[tiles.n0[lead] + column]] = tile[row * width + column]
+
+
+def _share(work: Callable[[int, int], None], count: int, threads: int | None) -> None:
+    """Calls work(first, last) for pieces of range(count) in `threads` threads."""
+    threads = threads or config.NUMBA_NUM_THREADS
+    if threads == 1 or count <= 1:
+        work(0, count)
+        return
+    # Several pieces to a thread, since tiles differ in work and cores in speed.
+    bounds = np.linspace(0, count, min(count, 8 * threads) + 1).astype(int).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, bounds[:-1], bounds[1:]))
+
+
+def _empty(count: int, dtype: Any = np.float32) -> Array:
+    """Array of 4-byte elements on a 64-byte boundary, so that no vector lies across two cache lines."""
+    memory: Array = np.empty(count + 16, dtype)
+    first = -memory.ctypes.data % 64 // 4
+    return memory[first : first + count]
+
+
+def _distinct(*keys: IntArray) -> tuple[IntArray, IntArray]:
+    """(order, new): positions that sort the rows of `keys`, and which of the sorted rows differ from the one before."""
+    order = np.lexsort(keys[::-1])
+    new = np.ones(len(order), bool)
+    new[1:] = False
+    for key in keys:
+        new[1:] |= np.diff(key[order]) != 0
+    return order, new
+
+
+def _pack(
+    kernel: Callable[..., None], lanes: int, operand: Array, strips: _Strips, threads: int | None
+) -> tuple[NDArray[np.float32], IntArray]:
+    """Panels of every distinct strip, and where the strip of each thread block begins in them.
+
+    `strips` has an entry for each thread block; `lanes` is ROWS for A, COLUMNS for B.
+    """
+    order, new = _distinct(strips.start, strips.extent, strips.depth)
+    first = order[new]
+    size = -(-strips.extent[first] // lanes) * lanes * strips.depth[first]
+    panel = np.cumsum(size) - size
+    distinct = _Strips(
+        strips.start[first], strips.leading[first], strips.extent[first], strips.depth[first], panel
+    )  # fmt: skip
+    panels = _empty(int(size.sum()))
+    source = operand.reshape(-1)
+    _share(lambda low, high: kernel(low, high, source, distinct, panels), len(first), threads)
+    block_panel = np.empty(len(order), np.int64)
+    block_panel[order] = panel[np.cumsum(new) - 1]
+    return panels, block_panel
+
+
+def _pack_a(a: Array, blocks: Blocks, threads: int | None) -> tuple[NDArray[np.float32], IntArray]:
+    """Panels of A, whole in k, for the rows of each thread block."""
+    _, m, k = a.shape
+    leading = np.full(len(blocks.m0), k, np.int64)
+    start = (blocks.batch * m + blocks.m0) * k
+    return _pack(_pack_rows, ROWS, a, _Strips(start, leading, blocks.m1 - blocks.m0, leading, start), threads)
+
+
+def _tiles(blocks: Blocks, a_panel: IntArray, b_panel: IntArray, b_depth: IntArray, row_start: IntArray) -> _Tiles:
+    """Thread blocks in order of output tile and k."""
+    order, _ = _distinct(blocks.batch, blocks.m0, blocks.m1, blocks.n0, blocks.n1, blocks.k0)
+    columns = [
+        np.ascontiguousarray(column[order], np.int64)
+        for column in (
+            blocks.batch, blocks.m0, blocks.m1, blocks.n0, blocks.n1, blocks.k0, blocks.k1,
+            a_panel, b_panel, b_depth, row_start,
+        )
+    ]  # fmt: skip
+    new = np.ones(len(order), bool)
+    new[1:] = np.any([np.diff(column) != 0 for column in columns[:5]], axis=0)
+    return _Tiles(np.append(np.flatnonzero(new), len(order)), *columns)
+
+
+def _check(condition: bool | np.bool_, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _check_blocks(blocks: Blocks, batch: int, m: int, n: int, k: int | IntArray) -> None:
+    """The kernels do not check indices, so everything that they use is checked here."""
+    for first, last, size, name in (
+        (blocks.batch, blocks.batch + 1, batch, "batch"),
+        (blocks.m0, blocks.m1, m, "m"),
+        (blocks.n0, blocks.n1, n, "n"),
+        (blocks.k0, blocks.k1, k, "k"),
+    ):
+        inside = np.all((first >= 0) & (first <= last) & (last <= size))
+        _check(inside, f"thread blocks leave the operands: {name} must be within 0 and {np.max(size, initial=0)}")
+
+
+def _operand(array: Array, name: str) -> Array:
+    _check(array.ndim == 3, f"{name} must have three dimensions, not {array.ndim}")
+    _check(array.dtype in (np.float32, np.int8), f"{name} must be float32 or int8, not {array.dtype}")
+    return np.ascontiguousarray(array)
+
+
+def _tile_size(blocks: Blocks) -> tuple[int, int]:
+    """Height and width of the largest output tile in whole panels."""
+    height = int(np.max(blocks.m1 - blocks.m0, initial=0))
+    width = int(np.max(blocks.n1 - blocks.n0, initial=0))
+    return -(-height // ROWS) * ROWS, -(-width // COLUMNS) * COLUMNS
+
+
+def _accumulator(dtype: Any) -> type[np.generic]:
+    return np.int32 if dtype == np.int8 else np.float32
+
+
+def block_product(a: Array, b: Array, blocks: Blocks, *, threads: int | None = None) -> Array:
+    """Output of a dense plan: every thread block's product, added into its output tile.
+
+    Parameters
+    ----------
+    a : array of float32 or int8, [batch, m, k]
+    b : array of the same type, [batch, k, n] or [1, k, n] (shared by the batch)
+    blocks : Blocks
+        Thread blocks in any order. Blocks of one output tile (split-K) have equal m0, m1, n0, n1; different output
+        tiles must not overlap.
+    threads : int, optional
+        Default: Numba's number of threads.
+
+    Returns
+    -------
+    array of float32 or int32, [batch, m, n]
+        Sums in float32 by fused multiply-add where the CPU has one; int8 exactly, modulo 2^32. Zero where no block is.
+
+    Raises
+    ------
+    ValueError
+        When shapes or types do not match, or a block leaves the operands.
+    """
+    a, b = _operand(a, "a"), _operand(b, "b")
+    _check(a.dtype == b.dtype, f"operands differ in type: {a.dtype} and {b.dtype}")
+    batch, m, k = a.shape
+    n = b.shape[2]
+    _check(b.shape[0] in (1, batch) and b.shape[1] == k, f"shapes do not match: {a.shape} and {b.shape}")
+    _check_blocks(blocks, batch, m, n, k)
+    a_panels, a_panel = _pack_a(a, blocks, threads)
+    depth = np.full(len(blocks.m0), k, np.int64)
+    start = (blocks.batch * k * n if b.shape[0] > 1 else 0) + blocks.n0
+    strips = _Strips(start, np.full(len(depth), n, np.int64), blocks.n1 - blocks.n0, depth, start)
+    b_panels, b_panel = _pack(_pack_columns, COLUMNS, b, strips, threads)
+    tiles = _tiles(blocks, a_panel, b_panel, depth, np.zeros_like(depth))
+    height, width = _tile_size(blocks)
+    out = np.zeros((batch, m, n), _accumulator(a.dtype))
+
+    def work(first: int, last: int) -> None:
+        tile = _empty(height * width, out.dtype)
+        _multiply_dense(first, last, tiles, a_panels, k, b_panels, tile, out)
+
+    _share(work, len(tiles.first_block) - 1, threads)
+    return out
+
+
+def _original(offset: NDArray[np.int32], start: IntArray, size: int, name: str) -> IntArray:
+    """Original index of every kept row (column); `start` [tiles + 1] is where the compact index begins anew."""
+    compact = np.arange(len(offset)) - np.repeat(start[:-1], np.diff(start))
+    original: IntArray = offset.astype(np.int64) + compact
+    _check(np.all((original >= 0) & (original < size)), f"an offset of a kept {name} leads outside the matrix")
+    return original
+
+
+def tile_wise_product(a: Array, weights: PackedWeights, blocks: Blocks, *, threads: int | None = None) -> Array:
+    """Output of a tile-wise plan: A's columns gathered by kept row, times packed weights, scattered by kept column.
+
+    Parameters
+    ----------
+    a : array of float32 or int8, [batch, m, k]
+    weights : PackedWeights
+        With values (float32 or int8; whole numbers of int8 when `a` is int8).
+    blocks : Blocks
+        Thread blocks in any order, each within one weight tile. Several may share a weight tile, in columns or in k.
+    threads : int, optional
+        Default: Numba's number of threads.
+
+    Returns
+    -------
+    array of float32 or int32, [batch, m, n]
+        As of `block_product`; pruned columns are zero.
+
+    Raises
+    ------
+    ValueError
+        When shapes or types do not match, weights have no values, or a block or offset leaves the operands.
+    """
+    a = _operand(a, "a")
+    batch, m, k = a.shape
+    _check(k == weights.k, f"A has {k} columns, the weights have {weights.k} rows")
+    values = _packed_values(weights, a.dtype == np.int8)
+    kept_row = _original(weights.row_offset, weights.row_start, k, "row")
+    whole = np.array([0, len(weights.column_offset)])
+    kept_column = _original(weights.column_offset, whole, weights.n, "column")
+    tile_of = blocks.weight_tile
+    _check(np.all((tile_of >= 0) & (tile_of < len(weights.row_start) - 1)), "a thread block has no weight tile")
+    first_column = weights.column_start[tile_of]
+    columns, rows = weights.column_start[tile_of + 1] - first_column, np.diff(weights.row_start)[tile_of]
+    _check_blocks(blocks, batch, m, len(kept_column), rows)
+    inside = np.all((blocks.n0 >= first_column) & (blocks.n1 <= first_column + columns))
+    _check(inside, "a thread block leaves the columns of its weight tile")
+    a_panels, a_panel = _pack_a(a, blocks, threads)
+    start = weights.value_start[tile_of] + blocks.n0 - first_column
+    strips = _Strips(start, columns, blocks.n1 - blocks.n0, rows, start)
+    b_panels, b_panel = _pack(_pack_columns, COLUMNS, values, strips, threads)
+    tiles = _tiles(blocks, a_panel, b_panel, rows, weights.row_start[tile_of])
+    height, width = _tile_size(blocks)
+    out = np.zeros((batch, m, weights.n), _accumulator(a.dtype))
+
+    def work(first: int, last: int) -> None:
+        tile, gathered = _empty(height * width, out.dtype), _empty(height * _DEPTH)
+        arrays = a_panels, k, b_panels, kept_row, kept_column, gathered, tile, out
+        _multiply_tile_wise(first, last, tiles, *arrays)
+
+    _share(work, len(tiles.first_block) - 1, threads)
+    return out
+
+
+def _packed_values(weights: PackedWeights, integer: bool) -> Array:
+    """Values of the weights, after a look at the arrays that index them."""
+    _check(weights.values is not None, "the weights have a mask only, no values")
+    values = np.ascontiguousarray(weights.values)
+    _check(values.dtype in (np.float32, np.int8), f"weights must be float32 or int8, not {values.dtype}")
+    size = np.diff(weights.row_start) * np.diff(weights.column_start)
+    _check(np.array_equal(np.diff(weights.value_start), size), "value_start does not match rows x columns of the tiles")
+    _check(len(values) == weights.value_start[-1], f"{len(values)} values instead of {weights.value_start[-1]}")
+    _check(len(weights.row_offset) == weights.row_start[-1], "row_offset and row_start do not match")
+    _check(len(weights.column_offset) == weights.column_start[-1], "column_offset and column_start do not match")
+    if integer:
+        whole = values == np.clip(np.rint(values), -128, 127)
+        _check(np.all(whole), "weights of an int8 product must be whole numbers from -128 to 127")
+    return values
