@@ -1,8 +1,9 @@
 """Signed fixed point of up to 16 bits, and its split into an integer and a fraction part. Plain NumPy, bit-exact.
 
-A number x is held as the integer ``raw = x * 2**fraction_bits``. ``integer_bits`` counts the bits before the binary point,
-the sign among them, so ``raw`` has ``integer_bits + fraction_bits`` bits. The split is ``raw == (I << fraction_bits) + F``
-with I in units of 1 and F in units of ``2**-fraction_bits``; how I is taken decides the range and sign of F.
+A number x is held as the integer ``raw = x * 2**fraction_bits``. ``integer_bits`` counts the bits before the binary
+point, the sign among them, so ``raw`` has ``integer_bits + fraction_bits`` bits. The split is ``raw == (I <<
+fraction_bits) + F`` with I in units of 1 and F in units of ``2**-fraction_bits``; how I is taken decides the range and
+sign of F.
 """
 
 from dataclasses import dataclass
@@ -91,9 +92,9 @@ def split(
     raw : int32 array, any shape
         Numbers of the format.
     rounding : {"truncate", "floor", "round"}
-        ``truncate`` leaves F with the sign of the number, ``floor`` leaves F >= 0, ``round`` leaves \\|F\\| <= 1/2. Nearest
-        integers that the integer bits cannot hold (a half below the top of the range and above) become the largest one
-        that they can, and F takes the rest.
+        ``truncate`` leaves F with the sign of the number, ``floor`` leaves F >= 0, ``round`` leaves \\|F\\| <= 1/2.
+        Nearest integers that the integer bits cannot hold (a half below the top of the range and above) become the
+        largest one that they can, and F takes the rest.
 
     Raises
     ------

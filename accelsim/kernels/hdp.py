@@ -1,9 +1,9 @@
 """Attention with hybrid dynamic pruning in fixed point: decide which blocks and heads stay, then attend to those.
 
-`hdp_attention` is the whole of it; `split_operands`, `decide` and `attend` are its three steps, for those who bring their
-own masks or parts. Scores are exact integers; floating point enters with the exponential and leaves with probabilities of
-15 fraction bits, so P x V is exact again. Work is shared out by block rows, each of which is computed alone from integers:
-results do not depend on the number of threads, and no array of n x n scores exists at any time.
+`hdp_attention` is the whole of it; `split_operands`, `decide` and `attend` are its three steps, for those who bring
+their own masks or parts. Scores are exact integers; floating point enters with the exponential and leaves with
+probabilities of 15 fraction bits, so P x V is exact again. Work is shared out by block rows, each of which is computed
+alone from integers: results do not depend on the number of threads, and no array of n x n scores exists at any time.
 
 `accelsim.kernels.hdp_reference` is the plain twin, and equal bit for bit.
 """
@@ -81,7 +81,8 @@ class HdpValues:
 def _check_shapes(query: FloatArray, key: FloatArray, value: FloatArray) -> None:
     if query.ndim != 3 or query.shape != key.shape or query.shape != value.shape or 0 in query.shape:
         raise ValueError(
-            f"need query, key and value of one shape [heads, n, head_dim], not {query.shape}, {key.shape}, {value.shape}"
+            "need query, key and value of one shape [heads, n, head_dim], "
+            f"not {query.shape}, {key.shape}, {value.shape}"
         )
 
 
@@ -130,8 +131,8 @@ def split_operands(
 ) -> SplitOperands:
     """Bring Q, K and V [heads, n, head_dim] into fixed point and split Q and K.
 
-    V is not scaled. With `center_keys` "dynamic" the head's mean key is subtracted first: it adds the same number to all
-    scores of a query, which softmax does not see, but importance does.
+    V is not scaled. With `center_keys` "dynamic" the head's mean key is subtracted first: it adds the same number to
+    all scores of a query, which softmax does not see, but importance does.
 
     Raises
     ------
@@ -183,11 +184,11 @@ def decide(
 ) -> HdpDecision:
     """Decide from integer parts alone which 2 x 2 blocks and which heads stay.
 
-    A block's importance is the sum of its scores' magnitudes ("absolute"), or of the scores ("signed"). In each block row
-    the threshold lies between the mean m and an extreme: ``m + rho_b (max - m)`` for rho_b >= 0, ``m + rho_b (m - min)``
-    below; blocks at the threshold stay. It is computed in float64 from exact integers and then held between min and max,
-    so that rounding prunes neither the largest block of any row nor, at rho_b = -1, any block. A head stays when its mean
-    block importance, always of magnitudes, is at least `tau_h`.
+    A block's importance is the sum of its scores' magnitudes ("absolute"), or of the scores ("signed"). In each block
+    row the threshold lies between the mean m and an extreme: ``m + rho_b (max - m)`` for rho_b >= 0,
+    ``m + rho_b (m - min)`` below; blocks at the threshold stay. It is computed in float64 from exact integers and then held between min
+    and max, so that rounding prunes neither the largest block of any row nor, at rho_b = -1, any block. A head stays
+    when its mean block importance, always of magnitudes, is at least `tau_h`.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Masks of 2 x 2 blocks and what they cost: products, fetched rows, softmax elements. Plain NumPy, exact.
 
-A head's n x n scores fall into nb x nb blocks, nb = ceil(n / 2). For odd n the last block row and column are ragged: they
-hold one row or column, and only real elements are counted.
+A head's n x n scores fall into nb x nb blocks, nb = ceil(n / 2). For odd n the last block row and column are ragged:
+they hold one row or column, and only real elements are counted.
 """
 
 from dataclasses import dataclass
@@ -133,9 +133,9 @@ def counts_of_mask(
 def seeded_masks(heads: int, n: int, block_ratio: float, head_ratio: float, seed: int) -> tuple[BoolArray, BoolArray]:
     """Masks of given ratios for runs without values: which blocks and heads is drawn, how many is not.
 
-    Every kept head prunes the whole number of blocks nearest to `block_ratio` of its nb x nb, dealt to its block rows as
-    evenly as possible (rows differ by one block at most), and every row keeps at least one. The number of pruned heads is
-    the one nearest to `head_ratio` of them.
+    Every kept head prunes the whole number of blocks nearest to `block_ratio` of its nb x nb, dealt to its block rows
+    as evenly as possible (rows differ by one block at most), and every row keeps at least one. The number of pruned
+    heads is the one nearest to `head_ratio` of them.
 
     Parameters
     ----------

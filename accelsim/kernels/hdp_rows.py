@@ -1,7 +1,7 @@
 """Compiled loops of `accelsim.kernels.hdp`: block rows of many heads, shared out among threads.
 
-No loop adds up across block rows, and all that is added in floating point is one row's exponentials, in the order of its
-keys. So every result is a function of its row alone.
+No loop adds up across block rows, and all that is added in floating point is one row's exponentials, in the order of
+its keys. So every result is a function of its row alone.
 """
 
 import math

@@ -49,7 +49,8 @@ def test_split_adds_up_and_is_pythons(bits: tuple[int, int], data: st.DataObject
         reference_split(x, *bits, rounding) for x in raw
     ]
     # The integer part fits its bits, which is what the integer multipliers are made for.
-    assert integer.min() >= -(1 << (bits[0] - 1)) and integer.max() < 1 << (bits[0] - 1)
+    assert integer.min() >= -(1 << (bits[0] - 1))
+    assert integer.max() < 1 << (bits[0] - 1)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,8 @@ def test_all_values_of_a_format_split_as_documented() -> None:
     raw = np.arange(-(1 << 15), 1 << 15, dtype=np.int32)
     integer, fraction = split(raw, 4, 12, "truncate")
     assert integer.tolist() == [math.trunc(Fraction(int(x), 4096)) for x in raw]
-    assert (np.sign(fraction) * np.sign(raw) >= 0).all() and np.abs(fraction).max() < 4096
+    assert (np.sign(fraction) * np.sign(raw) >= 0).all()
+    assert np.abs(fraction).max() < 4096
     assert (split(raw, 4, 12, "floor")[1] >= 0).all()
     inside = raw < 7 * 4096 + 2048
     assert np.abs(split(raw, 4, 12, "round")[1][inside]).max() == 2048

@@ -72,7 +72,8 @@ def test_scores_beyond_32_bits_are_exact() -> None:
     operands[1] = np.abs(operands[1]) * np.sign(operands[0][:, :1])
     options: dict[str, Any] = {"integer_bits": 15, "fraction_bits": 1, "approximation": False}
     got = hdp_attention(*operands, **options, keep_importance=True)
-    assert got.importance is not None and got.importance.max() > 2**31
+    assert got.importance is not None
+    assert got.importance.max() > 2**31
     assert_equals_reference(got, reference_attention(*operands, **options))
 
 
@@ -223,7 +224,9 @@ def test_pruned_heads_are_zero_and_read_nothing() -> None:
     got = hdp_attention(*operands, tau_h=float(np.median(importance)))
     np.testing.assert_array_equal(got.head_kept, importance >= np.median(importance))
     gone = ~got.head_kept
-    assert gone.sum() == 1 and not got.output[gone].any() and not got.block_kept[gone].any()
+    assert gone.sum() == 1
+    assert not got.output[gone].any()
+    assert not got.block_kept[gone].any()
     assert got.counts.integer_products[gone] == 6 * 6 * 4
     for name in ("query_rows_fetched", "key_rows_fetched", "value_rows_fetched", "cross_products", "softmax_elements"):
         assert getattr(got.counts, name)[gone] == 0
@@ -236,7 +239,8 @@ def test_one_key_attends_to_itself() -> None:
     query, key, value = draw((2, 1, 3), 9, 1.0)
     got = hdp_attention(query, key, value, exponential="exact")
     np.testing.assert_allclose(got.output, value, atol=2.0**-13)
-    assert got.block_kept.shape == (2, 1, 1) and got.counts.kept_elements.tolist() == [1, 1]
+    assert got.block_kept.shape == (2, 1, 1)
+    assert got.counts.kept_elements.tolist() == [1, 1]
 
 
 def test_centred_keys_do_not_move_dense_attention_but_importance() -> None:
@@ -247,7 +251,8 @@ def test_centred_keys_do_not_move_dense_attention_but_importance() -> None:
         query, key, value, rho_b=-1, approximation=False, keep_importance=True, center_keys="dynamic"
     )
     np.testing.assert_allclose(centred.output, plain.output, atol=0.005)
-    assert centred.importance is not None and plain.importance is not None
+    assert centred.importance is not None
+    assert plain.importance is not None
     assert centred.importance.mean() < plain.importance.mean()
     np.testing.assert_allclose(mean_key(key)[:, 0], key.mean(axis=1), rtol=1e-6)
 
@@ -264,18 +269,20 @@ def test_polynomial_exponential_is_close_to_exact() -> None:
     x = -np.linspace(0, 12, 2001)
     polynomial = np.array([exponential(value, 1) for value in x])
     assert np.abs(polynomial / np.exp(x) - 1).max() < 0.005
-    assert exponential(-1000.0, 1) == 0.0 and exponential(-1.0, 0) == np.exp(-1.0)
+    assert exponential(-1000.0, 1) == 0.0
+    assert exponential(-1.0, 0) == np.exp(-1.0)
 
 
 def test_mean_of_ragged_block_sizes() -> None:
-    assert block_sizes(5).tolist() == [2, 2, 1] and block_sizes(4).tolist() == [2, 2]
+    assert block_sizes(5).tolist() == [2, 2, 1]
+    assert block_sizes(4).tolist() == [2, 2]
 
 
 def test_refusals() -> None:
     query, key, value = draw((1, 4, 2), 0)
     with pytest.raises(ValueError, match="one shape"):
         hdp_attention(query, key[:, :3], value)
-    with pytest.raises(ValueError, match="rho_b is 1.5"):
+    with pytest.raises(ValueError, match=r"rho_b is 1\.5"):
         hdp_attention(query, key, value, rho_b=1.5)
     for name in ("rounding", "importance", "center_keys", "pruned_score", "exponential"):
         wrong: dict[str, Any] = {name: "other"}

@@ -66,7 +66,7 @@ def test_counts_are_those_of_the_expanded_mask(
 
 
 def test_refusals() -> None:
-    with pytest.raises(ValueError, match="block_ratio is 1.0"):
+    with pytest.raises(ValueError, match=r"block_ratio is 1\.0"):
         seeded_masks(2, 8, 1.0, 0.0, 0)
     with pytest.raises(ValueError, match="head_ratio"):
         seeded_masks(2, 8, 0.0, -0.1, 0)
