@@ -1,9 +1,9 @@
 """Signed fixed point of up to 16 bits, and its split into an integer and a fraction part. Plain NumPy, bit-exact.
 
 A number x is held as the integer ``raw = x * 2**fraction_bits``. ``integer_bits`` counts the bits before the binary
-point, the sign among them, so ``raw`` has ``integer_bits + fraction_bits`` bits. The split is ``raw == (I <<
-fraction_bits) + F`` with I in units of 1 and F in units of ``2**-fraction_bits``; how I is taken decides the range and
-sign of F.
+point, the sign among them, so ``raw`` has ``integer_bits + fraction_bits`` bits. The split is
+``raw == (I << fraction_bits) + F`` with I in units of 1 and F in units of ``2**-fraction_bits``; how I is taken decides
+the range and sign of F.
 """
 
 from dataclasses import dataclass

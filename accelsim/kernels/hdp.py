@@ -186,9 +186,9 @@ def decide(
 
     A block's importance is the sum of its scores' magnitudes ("absolute"), or of the scores ("signed"). In each block
     row the threshold lies between the mean m and an extreme: ``m + rho_b (max - m)`` for rho_b >= 0,
-    ``m + rho_b (m - min)`` below; blocks at the threshold stay. It is computed in float64 from exact integers and then held between min
-    and max, so that rounding prunes neither the largest block of any row nor, at rho_b = -1, any block. A head stays
-    when its mean block importance, always of magnitudes, is at least `tau_h`.
+    ``m + rho_b (m - min)`` below; blocks at the threshold stay. It is computed in float64 from exact integers and then
+    held between min and max, so that rounding prunes neither the largest block of any row nor, at rho_b = -1, any
+    block. A head stays when its mean block importance, always of magnitudes, is at least `tau_h`.
 
     Parameters
     ----------
