@@ -90,20 +90,20 @@ def read_arrays(path: str | Path, names: tuple[str, ...] | None = None) -> dict[
         When the file or an array is missing, cannot be read, or does not hold numbers.
     """
     try:
-        file = np.load(path, allow_pickle=False)
+        stream = Path(path).open("rb")
     except FileNotFoundError:
         raise OperandError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise OperandError(f"{path}: not a .npz file ({error})") from None
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise OperandError(f"{path}: holds a single array; a .npz of named arrays is needed (numpy.savez)")
-    with file:
-        arrays = {}
-        for name in file.files if names is None else names:
-            if name not in file.files:
-                raise OperandError(f"{path}: no array {name}; found {', '.join(sorted(file.files)) or 'none'}")
-            arrays[name] = _numbers(path, name, file)
-        return arrays
+    except OSError as error:
+        raise OperandError(f"{path}: cannot be read ({error.strerror})") from None
+    # NumPy closes a file that it opened itself only when it found an archive in it.
+    with stream:
+        try:
+            file = np.load(stream, allow_pickle=False)
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise OperandError(f"{path}: not a .npz file ({error})") from None
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise OperandError(f"{path}: holds a single array; a .npz of named arrays is needed (numpy.savez)")
+        return {name: _numbers(path, name, file) for name in (file.files if names is None else names)}
 
 
 _KINDS = "{path}: operands from a file fit workloads of kind gemm (A and B) and attention (Q, K and V)"
@@ -115,6 +115,8 @@ def _description(path: str | Path, arrays: str) -> str:
 
 
 def _numbers(path: str | Path, name: str, file: "np.lib.npyio.NpzFile") -> Array:
+    if name not in file.files:
+        raise OperandError(f"{path}: no array {name}; found {', '.join(sorted(file.files)) or 'none'}")
     try:
         array: Array = file[name]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

@@ -106,9 +106,7 @@ def to_format(name: str, values: Array, dtype: str) -> Array:
         Naming the array and the first index whose value is not finite, or exceeds the format's range.
     """
     _check_finite(name, values, "")
-    with np.errstate(over="ignore"):
-        single = np.asarray(values, dtype=np.float32)
-        rounded = round_to_format(single, dtype)
+    rounded = round_to_format(values, dtype)
     if dtype != "int8":
         _check_finite(name, rounded, f" in {dtype}: {_range_text(dtype)}", values)
     return rounded
