@@ -1,8 +1,9 @@
 """Operands from a user's .npz: A and B of a GEMM, or Q, K and V of an attention."""
 
 import zipfile
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,20 +91,12 @@ def read_arrays(path: str | Path, names: tuple[str, ...] | None = None) -> dict[
         When the file or an array is missing, cannot be read, or does not hold numbers.
     """
     try:
-        stream = Path(path).open("rb")
+        with Path(path).open("rb") as stream:
+            return _archived(path, stream, names)
     except FileNotFoundError:
         raise OperandError(f"{path}: no such file") from None
     except OSError as error:
-        raise OperandError(f"{path}: cannot be read ({error.strerror})") from None
-    # NumPy closes a file that it opened itself only when it found an archive in it.
-    with stream:
-        try:
-            file = np.load(stream, allow_pickle=False)
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise OperandError(f"{path}: not a .npz file ({error})") from None
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise OperandError(f"{path}: holds a single array; a .npz of named arrays is needed (numpy.savez)")
-        return {name: _numbers(path, name, file) for name in (file.files if names is None else names)}
+        raise OperandError(f"{path}: cannot be read ({error})") from None
 
 
 _KINDS = "{path}: operands from a file fit workloads of kind gemm (A and B) and attention (Q, K and V)"
@@ -114,12 +107,22 @@ def _description(path: str | Path, arrays: str) -> str:
     return f"{arrays} of {Path(path).name}"
 
 
+def _archived(path: str | Path, stream: BinaryIO, names: tuple[str, ...] | None) -> dict[str, Array]:
+    try:
+        file = np.load(stream, allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise OperandError(f"{path}: not a .npz file ({error})") from None
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise OperandError(f"{path}: holds a single array; a .npz of named arrays is needed (numpy.savez)")
+    return {name: _numbers(path, name, file) for name in (file.files if names is None else names)}
+
+
 def _numbers(path: str | Path, name: str, file: "np.lib.npyio.NpzFile") -> Array:
     if name not in file.files:
         raise OperandError(f"{path}: no array {name}; found {', '.join(sorted(file.files)) or 'none'}")
     try:
         array: Array = file[name]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise OperandError(f"{path}: array {name} cannot be read ({error})") from None
     if array.dtype.kind not in "fiu":
         raise OperandError(f"{path}: array {name} holds {array.dtype}, not real numbers (floats or integers)")
