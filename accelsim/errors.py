@@ -15,3 +15,7 @@ class OperandError(UserError):
 
 class MappingError(UserError):
     """A tile does not fit the machine, or options contradict each other."""
+
+
+class ResultError(UserError):
+    """A folder of results is damaged, of another format, or holds something else."""

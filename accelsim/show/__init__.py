@@ -1,0 +1,40 @@
+"""Figures. Matplotlib is imported when the first one is drawn."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accelsim.results.comparison import Comparison
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def save_comparison(comparison: Comparison, folder: str | Path) -> Path:
+    """`Comparison.save` with its figure beside it, as comparison.png and comparison.svg.
+
+    Raises
+    ------
+    ResultError
+        When the folder holds something else or cannot be written.
+    """
+    from accelsim.show.figures import comparison_figure
+    from accelsim.show.style import figure_bytes
+
+    figure = comparison_figure(comparison)
+    files = {f"comparison.{kind}": figure_bytes(figure, kind) for kind in ("png", "svg")}
+    return comparison.save(folder, files)
+
+
+def sweep_files(frame: "pd.DataFrame", axes: Sequence[str]) -> dict[str, bytes]:
+    """The figure of a sweep as sweep.png and sweep.svg; nothing when every point failed."""
+    from accelsim.show.style import figure_bytes
+    from accelsim.show.sweeps import sweep_figure
+
+    if "latency_us" not in frame.columns or not frame["latency_us"].notna().any():
+        return {}
+    figure = sweep_figure(frame, axes)
+    return {f"sweep.{kind}": figure_bytes(figure, kind) for kind in ("png", "svg")}
+
+
+__all__ = ["save_comparison", "sweep_files"]

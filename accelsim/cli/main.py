@@ -1,0 +1,103 @@
+"""Entry of the command line: runs a command and turns whatever goes wrong into a message and an exit status.
+
+=== =====================================================
+0   done
+1   our mistake: one line, the traceback with ``--debug``
+2   the user's mistake: what, where, what is allowed
+130 interrupted
+=== =====================================================
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from accelsim.cli import hardware, run, sweep, workload
+from accelsim.cli.group import SuggestingGroup
+from accelsim.errors import UserError
+
+DONE, INTERNAL, USER, INTERRUPTED = 0, 1, 2, 130
+
+_CLICK_ERROR = typer.BadParameter.__mro__[2]
+"""What typer's own usage errors derive from; typer carries click under a private name, hence this way to it."""
+
+app = typer.Typer(
+    cls=SuggestingGroup,
+    help="Simulate sparse transformer inference on tensor-core GPUs and attention co-processors.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("compare")(run.compare)
+app.command("sweep")(sweep.sweep)
+app.add_typer(hardware.app, name="hw")
+app.add_typer(workload.app, name="workload")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"accelsim {version('accelsim')}")
+        except PackageNotFoundError:
+            typer.echo("accelsim (not installed)")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Anywhere: show the traceback of an internal error.")] = False,
+) -> None:
+    """Options of every command; `main` takes ``--debug`` out before this sees it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; those of the process when left out.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        status = app(args=[word for word in given if word != "--debug"], prog_name="accelsim", standalone_mode=False)
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        return USER
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo("interrupted", err=True)
+        return INTERRUPTED
+    except Exception as error:
+        return _usage(error) if isinstance(error, _CLICK_ERROR) else _internal(error, debug)
+    return status if isinstance(status, int) else DONE
+
+
+def _usage(error: Exception) -> int:
+    """Report a mistake that typer found. Help asked for by giving no arguments is none, but asks for arguments too."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    typer.echo(message if type(error).__name__ == "NoArgsIsHelpError" else f"error: {message}", err=True)
+    if context is not None:
+        typer.echo(f"see: {context.command_path} --help", err=True)
+    return USER
+
+
+def _internal(error: Exception, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    text = " ".join(str(error).split())
+    hint = "" if debug else "; --debug shows the traceback"
+    typer.echo(f"internal error: {type(error).__name__}: {text}{hint}. Please report it.", err=True)
+    return INTERNAL

@@ -1,0 +1,87 @@
+"""Options that several commands share, and checks of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from accelsim.cli.group import suggest
+from accelsim.errors import UserError
+
+if TYPE_CHECKING:
+    from accelsim.config.scheme import Engine as Engine_
+    from accelsim.config.scheme import SchemeName
+
+Hardware = Annotated[str, typer.Argument(help="Name (see: accelsim hw list) or path of a YAML file.")]
+Workload = Annotated[str, typer.Argument(help="Name (see: accelsim workload list) or path of a YAML file.")]
+Scheme = Annotated[str, typer.Option(help="dense, tile_wise, hdp, tile_wise+hdp or dense_on_unit.")]
+Schemes = Annotated[str, typer.Option(help="Schemes to compare, separated by commas.")]
+Sparsity = Annotated[
+    float | None, typer.Option(help="Share of weights that tile_wise prunes (tile_wise.sparsity).", show_default=False)
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        show_default=False,
+        help="Override a field, as in mapping.tile_m=128 or workload.m=777; any number of times.",
+    ),
+]
+Engine = Annotated[str, typer.Option(help="events, simpy (slow, readable twin) or estimate (closed form).")]
+Values = Annotated[
+    bool, typer.Option("--values/--no-values", help="Whether products are computed, or time follows from shapes alone.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
+Operands = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.npz",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+        help="Your own matrices: A and B, or Q, K and V.",
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option(metavar="DIR", file_okay=False, show_default=False, help="Save results below.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No tables and no messages; errors still show.")]
+
+ALL_SCHEMES = ("dense", "tile_wise", "hdp", "tile_wise+hdp", "dense_on_unit")
+ALL_ENGINES = ("events", "simpy", "estimate")
+
+
+def check_scheme(word: str) -> "SchemeName":
+    """`word` if it names a scheme; else a UserError with near matches."""
+    return cast("SchemeName", _known("scheme", word, ALL_SCHEMES))
+
+
+def check_engine(word: str) -> "Engine_":
+    """`word` if it names an engine; else a UserError with near matches."""
+    return cast("Engine_", _known("engine", word, ALL_ENGINES))
+
+
+def _known(what: str, word: str, known: Sequence[str]) -> str:
+    if word not in known:
+        raise UserError(suggest(what, word, list(known)))
+    return word
+
+
+def split_schemes(text: str) -> "tuple[SchemeName, ...]":
+    """The schemes of a list such as ``dense,hdp``.
+
+    Raises
+    ------
+    UserError
+        For an unknown scheme, one given twice, or none.
+    """
+    schemes = tuple(check_scheme(word.strip()) for word in text.split(",") if word.strip())
+    if not schemes:
+        raise UserError(f"--schemes names no scheme; allowed: {', '.join(ALL_SCHEMES)}")
+    twice = sorted({scheme for scheme in schemes if schemes.count(scheme) > 1})
+    if twice:
+        raise UserError(f"--schemes names {', '.join(twice)} more than once")
+    return schemes

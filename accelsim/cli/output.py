@@ -1,0 +1,94 @@
+"""What commands print: documents and tables on standard output, messages on standard error."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import typer
+
+_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+@dataclass(frozen=True)
+class Column:
+    """Heading of a table's column."""
+
+    title: str
+    number: bool = False
+    """Aligned to the right."""
+
+
+def message(text: str) -> None:
+    """A plain line on standard error."""
+    typer.echo(text, err=True)
+
+
+def document(text: str) -> None:
+    """The one JSON document of a command that was asked for it."""
+    typer.echo(text, nl=not text.endswith("\n"))
+
+
+def amount(value: object, digits: int = 4) -> str:
+    """A number with so many significant digits, no exponent where it can be helped; a dash for what does not apply."""
+    if value is None or (isinstance(value, float) and value != value):
+        return "-"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    if value and not 1e-3 <= abs(value) < 1e9:
+        return f"{value:.{digits - 1}e}"
+    whole = len(str(int(abs(value))))
+    return f"{value:,.{max(0, digits - whole)}f}" if abs(value) >= 1 else f"{value:.{digits}g}"
+
+
+def count(value: object) -> str:
+    """A count with four digits and a prefix: 931.1 M."""
+    if not isinstance(value, (int, float)) or value != value:
+        return "-"
+    for size, prefix in _PREFIXES:
+        if abs(value) >= size:
+            return f"{value / size:.4g} {prefix}"
+    return f"{value:.4g}"
+
+
+def percent(value: object, digits: int = 3) -> str:
+    """A share as a percentage."""
+    if not isinstance(value, (int, float)) or value != value:
+        return "-"
+    return f"{100 * value:.{digits}g} %"
+
+
+def table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: drawn with rich on a terminal, aligned text elsewhere."""
+    if sys.stdout.isatty():
+        _rich_table(title, columns, rows)
+        return
+    widths = [max(len(cell) for cell in cells) for cells in zip([c.title for c in columns], *rows, strict=True)]
+    typer.echo(title)
+    for row in [[column.title for column in columns], ["-" * width for width in widths], *rows]:
+        cells = zip(row, widths, columns, strict=True)
+        typer.echo(
+            "  ".join(
+                cell.rjust(width) if column.number else cell.ljust(width) for cell, width, column in cells
+            ).rstrip()
+        )
+    typer.echo("")
+
+
+def lines(texts: Sequence[str]) -> None:
+    """Notes under a table."""
+    for text in texts:
+        typer.echo(text)
+
+
+def _rich_table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        drawn.add_column(column.title, justify="right" if column.number else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*map(Text, row))
+    Console().print(drawn)

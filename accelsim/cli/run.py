@@ -1,0 +1,98 @@
+"""`accelsim run` and `accelsim compare`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accelsim.cli import options, output, report
+
+if TYPE_CHECKING:
+    from accelsim.results import Result
+
+
+def run(
+    hardware: options.Hardware,
+    workload: options.Workload,
+    scheme: options.Scheme = "dense",
+    sparsity: options.Sparsity = None,
+    set_: options.Sets = None,
+    engine: options.Engine = "events",
+    values: options.Values = True,
+    seed: options.Seed = 0,
+    operands: options.Operands = None,
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Run one workload on one machine under one scheme: output, cycles, energy, and where they went."""
+    chosen, device = options.check_scheme(scheme), options.check_engine(engine)
+    from accelsim.run import run as simulate
+
+    result = simulate(
+        hardware,
+        workload,
+        scheme=chosen,
+        sets=tuple(set_ or ()),
+        engine=device,
+        values=values,
+        seed=seed,
+        operands=None if operands is None else str(operands),
+        sparsity=sparsity,
+    )
+    if json:
+        output.document(result.to_json())
+    elif not quiet:
+        report.run(result)
+    if out is not None:
+        _saved(result.save(out / folder_name(result)), quiet)
+
+
+def compare(
+    hardware: options.Hardware,
+    workload: options.Workload,
+    schemes: options.Schemes = "dense,tile_wise,hdp,tile_wise+hdp",
+    sparsity: options.Sparsity = None,
+    set_: options.Sets = None,
+    engine: options.Engine = "events",
+    values: options.Values = True,
+    seed: options.Seed = 0,
+    operands: options.Operands = None,
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Run several schemes on one machine and workload, and compare them with the dense one."""
+    names = options.split_schemes(schemes)
+    device = options.check_engine(engine)
+    from accelsim.run import compare as simulate
+
+    comparison = simulate(
+        hardware,
+        workload,
+        schemes=names,
+        sets=tuple(set_ or ()),
+        engine=device,
+        values=values,
+        seed=seed,
+        operands=None if operands is None else str(operands),
+        sparsity=sparsity,
+    )
+    if json:
+        output.document(comparison.to_json())
+    elif not quiet:
+        report.compare(comparison)
+    if out is not None:
+        from accelsim.show import save_comparison
+
+        _saved(save_comparison(comparison, out), quiet)
+
+
+def folder_name(result: "Result") -> str:
+    """Folder of a run, the same for the same config: hardware, workload, scheme and the start of the config's hash."""
+    summary = result.summary
+    digest = str(result.provenance["config_hash"])[:8]
+    return f"{summary['hardware']}-{summary['workload']}-{summary['scheme']}-{digest}"
+
+
+def _saved(folder: Path, quiet: bool) -> None:
+    if not quiet:
+        output.message(f"saved {folder}")

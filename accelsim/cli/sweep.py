@@ -1,0 +1,123 @@
+"""`accelsim sweep`."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from accelsim.cli import options, output
+from accelsim.errors import UserError
+
+if TYPE_CHECKING:
+    from accelsim.explore import SweepRun
+
+_PATIENCE_S = 2.0
+"""A sweep that takes longer shows its progress."""
+_ROWS = 40
+_SHOWN: tuple[tuple[str, str, Callable[[object], str]], ...] = (
+    ("latency (us)", "latency_us", output.amount),
+    ("cycles", "cycles", output.amount),
+    ("energy (uJ)", "energy_uj", output.amount),
+    ("MACs done", "effectual_macs", output.count),
+    ("error of the output", "max_rel_error", output.percent),
+)
+
+
+def sweep(
+    file: Annotated[
+        str, typer.Argument(metavar="SWEEP", help="YAML of kind sweep: a path, or a name of workloads/sweeps.")
+    ],
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Run every point of a sweep. With --out each finished point is kept, and the same command resumes."""
+    from accelsim.explore import read_sweep, run_sweep
+    from accelsim.show import sweep_files
+
+    wanted = read_sweep(file)
+    with _Progress(quiet) as progress:
+        try:
+            run = run_sweep(wanted, out, progress=progress.show, draw=lambda run: sweep_files(run.to_frame(), run.axes))
+        except KeyboardInterrupt:
+            if out is not None and not quiet:
+                output.message(f"finished points are kept in {out}; the same command resumes")
+            raise
+    if json:
+        output.document(run.to_json())
+    elif not quiet:
+        _report(run)
+    _close(run, out, quiet)
+
+
+def _report(run: "SweepRun") -> None:
+    """Print the points, or the fastest of many."""
+    good = [record for record in run.records if record["error"] is None]
+    many = len(good) > _ROWS
+    chosen = sorted(good, key=lambda record: float(record["latency_us"] or 0))[:_ROWS] if many else good
+    columns = [*(output.Column(axis) for axis in run.axes), *(output.Column(title, True) for title, _, _ in _SHOWN)]
+    rows = [
+        [*("-" if record[axis] is None else str(record[axis]) for axis in run.axes)]
+        + [show(record.get(key)) for _, key, show in _SHOWN]
+        for record in chosen
+    ]
+    if rows:
+        title = f"{run.name}: the fastest {_ROWS} of {len(good)} points" if many else f"{run.name}: {len(good)} points"
+        output.table(title, columns, rows)
+
+
+def _close(run: "SweepRun", out: Path | None, quiet: bool) -> None:
+    """Tell where it was kept and what failed; that every point failed is an error."""
+    if out is not None and not quiet:
+        output.message(f"saved {out}")
+    failed = run.failed
+    if failed and len(failed) == len(run.records):
+        raise UserError(f"all {len(failed)} points failed; the first: {failed[0]['error']}")
+    if failed and not quiet:
+        where = ", ".join(f"{axis}={failed[0][axis]}" for axis in run.axes)
+        output.message(f"{len(failed)} of {len(run.records)} points failed; the first ({where}): {failed[0]['error']}")
+
+
+class _Progress:
+    """A bar on standard error once a sweep takes long, on a terminal only."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._begin = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, done: int, total: int) -> None:
+        """Note that so many points of so many are done."""
+        if self._bar is None and not self._quiet and time.monotonic() - self._begin > _PATIENCE_S:
+            self._start(total)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done)
+
+    def _start(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        if console.is_terminal:
+            self._bar = Progress(
+                *Progress.get_default_columns()[:2],
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("points", total=total)
+            self._bar.start()

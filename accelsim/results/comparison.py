@@ -1,0 +1,122 @@
+"""Several schemes on one machine and workload, measured against the dense one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from accelsim.results.parts import attention_share, defaults, ratio
+from accelsim.results.result import Result
+from accelsim.results.schema import SCHEMA_VERSION
+from accelsim.results.store import json_text, write_folder
+from accelsim.results.tables import csv_text
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Results of several schemes.
+
+    Raises
+    ------
+    ValueError
+        When there is no result, a scheme stands twice, or machines or workloads differ.
+    """
+
+    results: tuple[Result, ...]
+    """In the order asked for."""
+    baseline: Result
+    """The dense run that speed-ups refer to; it need not be among `results`."""
+
+    def __post_init__(self) -> None:
+        if not self.results:
+            raise ValueError("a comparison needs at least one result")
+        schemes = [result.scheme for result in self.results]
+        if len(set(schemes)) < len(schemes):
+            raise ValueError(f"a scheme stands twice among {', '.join(schemes)}")
+        for key in ("hardware", "workload"):
+            found = sorted({str(result.summary[key]) for result in (*self.results, self.baseline)})
+            if len(found) > 1:
+                raise ValueError(f"a comparison is of one {key}, not of {', '.join(found)}")
+
+    def __getitem__(self, scheme: str) -> Result:
+        """The result of `scheme`; KeyError names those that there are."""
+        for result in self.results:
+            if result.scheme == scheme:
+                return result
+        raise KeyError(f"{scheme!r}; compared are {', '.join(result.scheme for result in self.results)}")
+
+    def ratios(self, result: Result) -> dict[str, float | None]:
+        """`speedup` and `attention_speedup` over the dense run, and `energy_ratio`: its energy over the dense run's.
+
+        None where attention has no time of its own.
+        """
+        base = self.baseline
+        return {
+            "speedup": ratio(base.value("latency_us"), result.value("latency_us")),
+            "attention_speedup": ratio(base.value("attention_latency_us"), result.value("attention_latency_us")),
+            "energy_ratio": ratio(result.value("energy_uj"), base.value("energy_uj")),
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each scheme: the summary's keys and those of `ratios`."""
+        rows = [{**result.to_frame().iloc[0].to_dict(), **self.ratios(result)} for result in self.results]
+        return pd.DataFrame(rows)
+
+    def notes(self) -> list[str]:
+        """What a reader of the table should know, one sentence a line."""
+        base = self.baseline
+        notes = [f"Speed-ups and energy ratios refer to {base.scheme} on the same machine."]
+        share = attention_share(base)
+        if share:
+            notes.append(_bound(share, base))
+        notes += [f"Operands: {text}." for text in dict.fromkeys(str(r.summary["operands"]) for r in self.results)]
+        found = sorted({path for result in self.results for path in defaults(result)})
+        if found:
+            notes.append(f"Defaults, not measurements or published figures ({len(found)}): {', '.join(found)}.")
+        return notes
+
+    def document(self) -> dict[str, object]:
+        """The comparison as a JSON document (`accelsim.results.schema.COMPARE_SCHEMA`)."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "hardware": self.baseline.summary["hardware"],
+            "workload": self.baseline.summary["workload"],
+            "baseline": self.baseline.scheme,
+            "schemes": [{**result.summary, **self.ratios(result)} for result in self.results],
+            "notes": self.notes(),
+        }
+
+    def to_json(self) -> str:
+        """`document` as text."""
+        return json_text(self.document())
+
+    def save(self, folder: str | Path, figures: Mapping[str, bytes] | None = None) -> Path:
+        """Write comparison.json, comparison.csv, and each result in a folder of its own.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Made if need be; an earlier comparison there is replaced.
+        figures : mapping of str to bytes, optional
+            Files to stand beside them. `accelsim.show.save_comparison` draws them, since results do not know figures.
+
+        Raises
+        ------
+        ResultError
+            When the folder holds something else or cannot be written.
+        """
+        files = {"comparison.json": self.to_json().encode(), "comparison.csv": csv_text(self.to_frame()).encode()}
+        for result in self.results:
+            files |= {f"{result.scheme}/{name}": content for name, content in result.files().items()}
+        write_folder(Path(folder), files | dict(figures or {}))
+        return Path(folder)
+
+
+def _bound(share: float, base: Result) -> str:
+    text = f"Attention is {100 * share:.2g} % of the dense MACs"
+    part = ratio(base.value("attention_latency_us"), base.value("latency_us"))
+    if part is None:
+        return f"{text}."
+    most = f"at most {1 / (1 - part):.3g}x on the whole" if part < 0.999 else "everything"
+    return f"{text} and {100 * part:.2g} % of the {base.scheme} run's time: pruning attention alone can gain {most}."

@@ -1,0 +1,114 @@
+"""JSON schemas of the documents that the command line prints and results are saved as.
+
+The version rises when a key changes its meaning or goes; keys may be added within a version.
+"""
+
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+_COUNT = {"type": "integer", "minimum": 0}
+_AMOUNT = {"type": "number", "minimum": 0}
+_TEXT = {"type": "string"}
+_SHARE = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
+_OPTIONAL_NUMBER = {"type": ["number", "null"]}
+_OPTIONAL_COUNT = {"type": ["integer", "null"], "minimum": 0}
+
+SUMMARY: dict[str, dict[str, Any]] = {
+    "scheme": _TEXT,
+    "hardware": _TEXT,
+    "workload": _TEXT,
+    "engine": {"enum": ["events", "simpy", "estimate"]},
+    "cycles": _COUNT,
+    "latency_us": _AMOUNT,
+    "energy_uj": _AMOUNT,
+    "macs": _COUNT,
+    "effectual_macs": _COUNT,
+    "skipped_macs": _COUNT,
+    "max_rel_error": _OPTIONAL_NUMBER,
+    "attention_latency_us": _OPTIONAL_NUMBER,
+    "accuracy": _SHARE,
+    "items": _COUNT,
+    "items_per_s": _OPTIONAL_NUMBER,
+    "bit_macs": _OPTIONAL_NUMBER,
+    "integer_products": _OPTIONAL_COUNT,
+    "cross_products": _OPTIONAL_COUNT,
+    "value_products": _OPTIONAL_COUNT,
+    "block_ratio": _SHARE,
+    "head_ratio": _SHARE,
+    "weight_sparsity": _SHARE,
+    "seed": _COUNT,
+    "values": {"type": "boolean"},
+    "operands": _TEXT,
+    "area_mm2": _OPTIONAL_NUMBER,
+    "dram_bytes": _COUNT,
+    "launches": _COUNT,
+}
+"""Keys of every result's summary, with the schema of each. Others may stand beside them."""
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_VERSION = {"const": SCHEMA_VERSION}
+_TABLE = {"type": "array", "items": {"type": "object"}}
+
+RUN_SCHEMA: dict[str, Any] = {
+    "$schema": _DIALECT,
+    "title": "accelsim run",
+    "type": "object",
+    "properties": {
+        "schema_version": _VERSION,
+        **SUMMARY,
+        "account": _TABLE,
+        "units": _TABLE,
+        "energy": _TABLE,
+        "provenance": {"type": "object"},
+    },
+    "required": ["schema_version", *SUMMARY, "account", "units", "energy", "provenance"],
+}
+
+COMPARE_SCHEMA: dict[str, Any] = {
+    "$schema": _DIALECT,
+    "title": "accelsim compare",
+    "type": "object",
+    "properties": {
+        "schema_version": _VERSION,
+        "hardware": _TEXT,
+        "workload": _TEXT,
+        "baseline": _TEXT,
+        "schemes": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {
+                    **SUMMARY,
+                    "speedup": _OPTIONAL_NUMBER,
+                    "attention_speedup": _OPTIONAL_NUMBER,
+                    "energy_ratio": _OPTIONAL_NUMBER,
+                },
+                "required": [*SUMMARY, "speedup", "attention_speedup", "energy_ratio"],
+            },
+        },
+        "notes": {"type": "array", "items": _TEXT},
+    },
+    "required": ["schema_version", "hardware", "workload", "baseline", "schemes", "notes"],
+}
+
+SWEEP_SCHEMA: dict[str, Any] = {
+    "$schema": _DIALECT,
+    "title": "accelsim sweep",
+    "type": "object",
+    "properties": {
+        "schema_version": _VERSION,
+        "axes": {"type": "array", "items": _TEXT},
+        "points": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"error": {"type": ["string", "null"]}},
+                "required": ["error"],
+                "additionalProperties": {"type": ["number", "string", "boolean", "null"]},
+            },
+        },
+    },
+    "required": ["schema_version", "axes", "points"],
+}

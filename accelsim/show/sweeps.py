@@ -1,0 +1,105 @@
+"""Figure of a sweep: one quantity over its axes."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from accelsim.results.tables import unit_of
+from accelsim.show.style import DARK, PALETTE, label_of, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MARKERS = "osD^vP*X"
+_LINES = len(PALETTE)
+_PANELS = 9
+
+
+def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], quantity: str = "latency_us") -> "Figure":
+    """`quantity` over the axes of a sweep: the axis with most values along x, one as lines, the rest as panels.
+
+    Where the rest takes too many panels, each point is the best (smallest) over it, and the title says so.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        A row for each point; failed points, whose quantity is missing, are left out.
+    axes : sequence of str
+        Columns that were swept.
+    quantity : str
+        Column to show; its name ends in its unit.
+
+    Raises
+    ------
+    ValueError
+        When no point has the quantity.
+    """
+    frame = frame[frame[quantity].notna()] if quantity in frame.columns else frame.iloc[:0]
+    if frame.empty:
+        raise ValueError(f"no point of the sweep has {quantity}")
+    varied = sorted((axis for axis in axes if frame[axis].nunique() > 1), key=lambda axis: -frame[axis].nunique())
+    x, lines, rest = (varied or list(axes))[0], varied[1] if len(varied) > 1 else None, varied[2:]
+    panels = list(_panels(frame, rest))
+    if len(panels) > _PANELS:
+        panels = [(f"best over {', '.join(map(_short, rest))}", frame)]
+    with style():
+        columns = min(3, len(panels))
+        rows = -(-len(panels) // columns)
+        figure = new_figure(1.5 + 3.1 * columns, 0.6 + 2.6 * rows)
+        grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+        for panel, (title, points) in zip(grid, panels, strict=False):
+            _draw(panel, points, x, lines, quantity)
+            panel.set_title(title)
+        for panel in grid[len(panels) :]:
+            panel.set_visible(False)
+        _legend(figure, grid[0], lines)
+        unit = unit_of(quantity)
+        figure.supylabel(label_of(quantity.removesuffix(f"_{unit}")) + (f" ({unit})" if unit else ""), fontsize=9)
+        figure.supxlabel(_short(x), fontsize=9)
+    return figure
+
+
+def _panels(frame: pd.DataFrame, rest: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    if not rest:
+        yield "", frame
+        return
+    for values, points in frame.groupby(list(rest), sort=True):
+        named = zip(rest, values if isinstance(values, tuple) else (values,), strict=True)
+        yield ", ".join(f"{_short(axis)} {value}" for axis, value in named), points
+
+
+def _draw(axes: "Axes", points: pd.DataFrame, x: str, lines: str | None, quantity: str) -> None:
+    ticks = sorted(points[x].unique())
+    positions = {value: index for index, value in enumerate(ticks)}
+    groups = [("", points)] if lines is None else list(points.groupby(lines, sort=True))
+    for index, (name, group) in enumerate(groups):
+        best = group.groupby(x, sort=True)[quantity].min()
+        colour = PALETTE[index % _LINES] if len(groups) <= 2 * _LINES else DARK
+        axes.plot(
+            [positions[value] for value in best.index], best.to_numpy(), color=colour,
+            marker=_MARKERS[index % len(_MARKERS)], linestyle="-" if index < _LINES else "--",
+            markersize=4.5, linewidth=1.3, label=str(name),
+        )  # fmt: skip
+    axes.set_xticks(range(len(ticks)), [_tick(value) for value in ticks])
+    if len(ticks) > 10:
+        axes.set_xticks(range(0, len(ticks), -(-len(ticks) // 8)))
+        axes.set_xticklabels([_tick(ticks[int(index)]) for index in axes.get_xticks()])
+    axes.set_xlim(-0.35, len(ticks) - 0.65)
+    axes.set_ylim(bottom=0)
+    axes.grid(True, axis="y")
+
+
+def _legend(figure: "Figure", axes: "Axes", lines: str | None) -> None:
+    handles, names = axes.get_legend_handles_labels()
+    if lines is not None:
+        figure.legend(handles, names, title=_short(lines), loc="outside right upper", title_fontsize=8)
+
+
+def _short(path: str) -> str:
+    return label_of(path.rsplit(".", 1)[-1])
+
+
+def _tick(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
