@@ -12,7 +12,7 @@ from accelsim.config.workload import AttentionWorkload, GemmWorkload, Workload
 from accelsim.errors import OperandError
 from accelsim.model.attention import join_heads
 from accelsim.model.graph import Attention, Gemm, Network
-from accelsim.model.operands import INT8_MAX, OperandSet, to_format
+from accelsim.model.operand_set import INT8_MAX, OperandSet, to_format
 
 Array = NDArray[Any]
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.model.graph import Attention, Elementwise, Gemm, Network
+from accelsim.model.operand_set import OperandSet
 
 Doubles = NDArray[np.float64]
 Tensors = dict[str, Doubles]
@@ -18,6 +19,11 @@ Tensors = dict[str, Doubles]
 _ROWS = 1024
 """Query rows of one head that are worked on together: long sequences would not fit otherwise."""
 _erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def reference_output(network: Network, operands: OperandSet) -> Doubles:
+    """The network's result in a dense forward pass, float64 [rows, columns]."""
+    return reference_outputs(network, operands.inputs, operands.parameters, keep=(network.output,))[network.output]
 
 
 def reference_outputs(

@@ -9,7 +9,7 @@ from accelsim.config.workload import VisionWorkload
 from accelsim.errors import OperandError
 from accelsim.model.graph import Network
 from accelsim.model.operand_files import read_arrays
-from accelsim.model.operands import Arrays, OperandSet, to_format
+from accelsim.model.operand_set import Arrays, OperandSet, to_format
 
 PIXEL_MAX = 16
 """Brightest pixel of the digits; the network sees pixel / PIXEL_MAX."""

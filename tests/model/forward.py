@@ -5,13 +5,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.config.scheme import RunConfig
+from accelsim.config.workload import Workload
 from accelsim.kernels.formats import round_to_format
 from accelsim.model.attention import attention_as_gemms, join_heads, split_heads
 from accelsim.model.elementwise import apply_elementwise, gelu
 from accelsim.model.graph import Attention, Elementwise, Gemm, Network
-from accelsim.model.operands import OperandSet
+from accelsim.model.operands import OperandSet, prepare_operands
 
 Array = NDArray[Any]
+
+
+def prepare(workload: Workload, network: Network, seed: int = 0, path: object = None) -> OperandSet:
+    """Operands of a workload in a run of its own."""
+    # The machine plays no part in operands, so the config is built without one, unchecked.
+    path = None if path is None else str(path)
+    config = RunConfig.model_construct(workload=workload, seed=seed, operands=path, values=True)
+    operands = prepare_operands(network, config)
+    assert operands is not None
+    return operands
 
 
 def forward(network: Network, operands: OperandSet, dtype: str) -> dict[str, Array]:

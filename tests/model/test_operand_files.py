@@ -7,7 +7,7 @@ from accelsim.config.workload import AttentionWorkload, EncoderWorkload, GemmWor
 from accelsim.errors import OperandError
 from accelsim.model.build import build_network
 from accelsim.model.operand_files import load_operands, shapes_of, workload_for_operands
-from accelsim.model.prepare import prepare_operands
+from tests.model.forward import prepare
 
 GEMM = GemmWorkload(kind="gemm", m=2, n=4, k=3)
 ATTENTION = AttentionWorkload(kind="attention", batch=2, heads=3, sequence=5, head_dim=4)
@@ -29,7 +29,7 @@ def good(**changes):
 
 def test_gemm_takes_a_and_b(save):
     path = save(**good(), comment=np.zeros(3))
-    operands = prepare_operands(GEMM, build_network(GEMM), 0, path)
+    operands = prepare(GEMM, build_network(GEMM), 0, path)
     np.testing.assert_array_equal(operands.inputs["input"], good()["A"])
     np.testing.assert_array_equal(operands.parameters["weight"], good()["B"])
     assert operands.inputs["input"].dtype == np.float32

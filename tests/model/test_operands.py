@@ -2,15 +2,17 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from accelsim.config.scheme import RunConfig
 from accelsim.config.workload import EncoderWorkload, GemmWorkload, Operands, VisionWorkload, Workload
 from accelsim.errors import OperandError
 from accelsim.kernels.formats import round_to_format
 from accelsim.model.attention import split_heads
 from accelsim.model.build import build_network
+from accelsim.model.drawing import describe_operands, draw_operands
 from accelsim.model.graph import Attention
-from accelsim.model.operands import describe_operands, draw_operands
-from accelsim.model.prepare import prepare_operands
+from accelsim.model.operands import prepare_operands
 from accelsim.model.reference import reference_outputs
+from tests.model.forward import prepare
 
 
 def gemm(**changes):
@@ -18,7 +20,7 @@ def gemm(**changes):
 
 
 def draw(workload, seed=0):
-    return prepare_operands(workload, build_network(workload), seed)
+    return prepare(workload, build_network(workload), seed)
 
 
 ENCODER = EncoderWorkload(kind="encoder", layers=1, batch=1, sequence=64, hidden=256, heads=4, ffn=512)
@@ -128,6 +130,12 @@ def test_int8_values_need_scales_beyond_products():
     assert draw(convolution).inputs["layers.0.input"].dtype == np.int8
 
 
+def test_without_values_there_are_no_operands():
+    workload = gemm()
+    config = RunConfig.model_construct(workload=workload, values=False)
+    assert prepare_operands(build_network(workload), config) is None
+
+
 def test_vision_workloads_bring_their_own_operands(tmp_path):
     images, labels = np.full((2, 4, 4), 8, np.uint8), np.asarray([0, 1])
     np.savez(tmp_path / "data.npz", test_images=images, test_labels=labels)
@@ -137,6 +145,6 @@ def test_vision_workloads_bring_their_own_operands(tmp_path):
     )  # fmt: skip
     built = build_network(workload)
     np.savez(tmp_path / "weights.npz", **{name: np.zeros(shape) for name, shape in built.parameters.items()})
-    operands = prepare_operands(workload, built, 0)
+    operands = prepare(workload, built)
     assert np.all(operands.inputs["patches"] == 0.5)
     np.testing.assert_array_equal(operands.labels, labels)

@@ -9,9 +9,8 @@ from accelsim.model.build import build_network
 from accelsim.model.elementwise import gelu
 from accelsim.model.graph import Elementwise, Gemm, Network
 from accelsim.model.operands import draw_operands
-from accelsim.model.prepare import prepare_operands
-from accelsim.model.reference import reference_outputs
-from tests.model.forward import forward
+from accelsim.model.reference import reference_output, reference_outputs
+from tests.model.forward import forward, prepare
 
 TOLERANCE = {"fp32": 2e-6, "tf32": 4e-3, "fp16": 4e-3, "bf16": 3e-2}
 """Several roundings of 2^-24, 2^-11 and 2^-8 relative to the largest magnitude."""
@@ -25,7 +24,7 @@ def relative_error(result, exact):
 def test_encoder_in_each_format_is_close_to_float64(dtype):
     workload = EncoderWorkload(kind="encoder", layers=2, batch=2, sequence=9, hidden=32, heads=4, ffn=48, dtype=dtype)
     built = build_network(workload)
-    operands = prepare_operands(workload, built, 3)
+    operands = prepare(workload, built, 3)
     exact = reference_outputs(built, operands.inputs, operands.parameters)
     result = forward(built, operands, dtype)
     assert set(exact) == set(result)
@@ -52,7 +51,7 @@ def test_single_layers_agree_with_float32_numerics(steps, batch, inputs, hidden,
     ]  # fmt: skip
     workload = TypeAdapter(Workload).validate_python({"kind": "network", "dtype": "fp32", "layers": layers})
     built = build_network(workload)
-    operands = prepare_operands(workload, built, seed)
+    operands = prepare(workload, built, seed)
     exact = reference_outputs(built, operands.inputs, operands.parameters)
     for name, values in forward(built, operands, "fp32").items():
         np.testing.assert_allclose(values, exact[name], rtol=1e-4, atol=1e-5)
@@ -63,7 +62,7 @@ def test_lstm_matches_the_textbook_recurrence():
     layer = {"type": "lstm", "batch": batch, "steps": steps, "inputs": inputs, "hidden": hidden}
     workload = TypeAdapter(Workload).validate_python({"kind": "network", "dtype": "fp32", "layers": [layer]})
     built = build_network(workload)
-    operands = prepare_operands(workload, built, 0)
+    operands = prepare(workload, built)
     state = operands.inputs["layers.0.state"]
     following = operands.inputs["layers.0.input"].reshape(steps - 1, batch, inputs)
     sequence = [state[:, :inputs], *following]
@@ -81,7 +80,7 @@ def test_lstm_matches_the_textbook_recurrence():
 def test_attention_matches_an_einsum():
     workload = AttentionWorkload(kind="attention", batch=2, heads=3, sequence=1100, head_dim=4)
     built = build_network(workload)
-    inputs = prepare_operands(workload, built, 0).inputs
+    inputs = prepare(workload, built).inputs
     query, key, value = (inputs[name].astype(np.float64).reshape(2, 1100, 3, 4) for name in ("query", "key", "value"))
     scores = np.einsum("bqhd,bkhd->bhqk", query, key) / 2
     power = np.exp(scores)
@@ -92,7 +91,7 @@ def test_attention_matches_an_einsum():
 def test_attention_to_a_single_token_is_its_value():
     workload = AttentionWorkload(kind="attention", heads=2, sequence=1, head_dim=3)
     built = build_network(workload)
-    operands = prepare_operands(workload, built, 0)
+    operands = prepare(workload, built)
     outputs = reference_outputs(built, operands.inputs, {})
     np.testing.assert_array_equal(outputs["output"], operands.inputs["value"])
 
@@ -100,12 +99,13 @@ def test_attention_to_a_single_token_is_its_value():
 def test_only_what_is_asked_for_is_kept():
     workload = EncoderWorkload(kind="encoder", layers=2, sequence=4, hidden=8, heads=2, ffn=8)
     built = build_network(workload)
-    operands = prepare_operands(workload, built, 0)
+    operands = prepare(workload, built)
     everything = reference_outputs(built, operands.inputs, operands.parameters)
     few = reference_outputs(built, operands.inputs, operands.parameters, keep=(built.output, "layers.0.query"))
     assert set(few) == {built.output, "layers.0.query"}
     for name, values in few.items():
         np.testing.assert_array_equal(values, everything[name])
+    np.testing.assert_array_equal(reference_output(built, operands), everything[built.output])
 
 
 def test_other_element_wise_functions():

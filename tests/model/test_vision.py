@@ -8,10 +8,9 @@ from accelsim.config.workload import VisionWorkload
 from accelsim.errors import ConfigError, OperandError
 from accelsim.model.build import build_network
 from accelsim.model.graph import Gemm
-from accelsim.model.prepare import prepare_operands
 from accelsim.model.reference import reference_outputs
 from accelsim.model.vision import accuracy, cut_patches, load_images, load_vision
-from tests.model.forward import forward
+from tests.model.forward import forward, prepare
 
 MODELS = Path(__file__).parents[2] / "workloads" / "models"
 LOGGED = re.compile(r"(?:test images correct: |\b)(\d+) of 500")
@@ -67,7 +66,7 @@ def test_forward_pass_agrees_with_float64(data, patch):
     workload = small(data, patch=patch, sequence=(8 // patch) ** 2, dtype="fp32")
     save_weights(data, workload)
     built = build_network(workload)
-    operands = prepare_operands(workload, built, 0)
+    operands = prepare(workload, built)
     exact = reference_outputs(built, operands.inputs, operands.parameters)
     result = forward(built, operands, "fp32")
     np.testing.assert_allclose(result["classifier"], exact["classifier"], rtol=1e-3, atol=1e-4)
@@ -152,7 +151,7 @@ def test_trained_network_reaches_its_logged_accuracy():
     workload = digits(dtype="fp32")
     logged = int(LOGGED.search((MODELS / "digits_vit.md").read_text())[1])
     built = build_network(workload)
-    operands = prepare_operands(workload, built, 0)
+    operands = prepare(workload, built)
     correct = accuracy(forward(built, operands, "fp32")["classifier"], operands.labels) * 500
     assert correct == pytest.approx(logged, abs=0.1)
 
@@ -160,7 +159,7 @@ def test_trained_network_reaches_its_logged_accuracy():
 def test_trained_network_in_fp16_is_close_to_float64():
     workload = digits(images=8)
     built = build_network(workload)
-    operands = prepare_operands(workload, built, 0)
+    operands = prepare(workload, built)
     exact = reference_outputs(built, operands.inputs, operands.parameters)["classifier"]
     result = forward(built, operands, "fp16")["classifier"]
     assert np.abs(result - exact).max() / np.abs(exact).max() < 0.02
