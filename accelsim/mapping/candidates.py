@@ -64,9 +64,7 @@ def candidate_tiles(
     return fitting
 
 
-def _narrow(
-    menu: list[TileShape], fixed: dict[str, int], gpu: Gpu, dtype: str, granularity: int
-) -> list[TileShape]:
+def _narrow(menu: list[TileShape], fixed: dict[str, int], gpu: Gpu, dtype: str, granularity: int) -> list[TileShape]:
     """Kernels no wider than a weight tile, one of just its width among them."""
     widest = _N_UNIT * math.ceil(granularity / _N_UNIT)
     if "tile_n" in fixed:
