@@ -149,7 +149,10 @@ def digits(**changes):
 def test_trained_network_reaches_its_logged_accuracy():
     """Rounded where memory rounds, in float32; the log counts the images that the training framework got right."""
     workload = digits(dtype="fp32")
-    logged = int(LOGGED.search((MODELS / "digits_vit.md").read_text())[1])
+    log = MODELS / "digits_vit.md"
+    if not log.exists():
+        pytest.skip("no training log in workloads/models")
+    logged = int(LOGGED.search(log.read_text())[1])
     built = build_network(workload)
     operands = prepare(workload, built)
     correct = accuracy(forward(built, operands, "fp32")["classifier"], operands.labels) * 500
