@@ -79,6 +79,9 @@ class Gpu(Spec):
     """Multiply-accumulates a cycle of one SM without tensor cores."""
     tensor_efficiency: float = Field(gt=0, le=1)
     """Share of the tensor cores' peak that a main loop with its operands at hand reaches."""
+    tensor_operands: Literal["registers", "shared_memory"] = "registers"
+    """Where tensor cores take operands from: registers that each warp fills for itself, or straight from shared memory,
+    where the four warps of a group share what 64 rows of outputs need (Hopper)."""
     shared_memory: SharedMemory
     registers_per_sm: int = Field(gt=0)
     """32-bit registers."""

@@ -1,10 +1,10 @@
 """Exact counts of what every thread block of a plan does, from its ranges and from the addresses of its operands.
 
 A thread block runs through its k in k-steps of tile_k. In each it loads a tile of A and one of B, writes both to shared
-memory once, and its warps read them from there (`accelsim.mapping.tiles.warp_grid`): A as often as there are warps
-along n, B as often as along m. So a k-step moves, of operands of e bytes,
+memory once, and reads them from there (`accelsim.mapping.tiles.reader_grid`): A as often as it has readers along n, B as
+often as along m. So a k-step moves, of operands of e bytes,
 
-    ((tile_m + tile_n) + (warps_n tile_m + warps_m tile_n)) tile_k e
+    ((tile_m + tile_n) + (readers_n tile_m + readers_m tile_n)) tile_k e
 
 bytes of shared memory, whole tiles even at the edges, where the missing elements are zeros. Reads meet in banks as the
 layout of shared memory has it; writes are taken to meet none.
@@ -23,7 +23,7 @@ from accelsim.kernels.conflicts import fragment_ways
 from accelsim.kernels.sectors import SECTOR_BYTES, ActivationLayout, gather_sectors, matrix_sectors, tile_sectors
 from accelsim.mapping.blocks import ceil_div, run_lengths, split_length, take_blocks
 from accelsim.mapping.plan import BlockTable, GemmPlan, IntArray
-from accelsim.mapping.tiles import ACCUMULATOR_BYTES, ELEMENT_BYTES, OUTPUT_BYTES, warp_grid
+from accelsim.mapping.tiles import ACCUMULATOR_BYTES, ELEMENT_BYTES, OUTPUT_BYTES, reader_grid
 from accelsim.pruning.packing import TileWiseWeights
 
 __all__ = ["INDEX_BYTES", "SECTOR_BYTES", "BlockCounts", "count_blocks"]
@@ -53,7 +53,7 @@ class BlockCounts:
     shared_write_per_step: IntArray
     """Bytes of a k-step into shared memory."""
     shared_read_a_per_step: IntArray
-    """Bytes of A's fragments that its warps read in a k-step."""
+    """Bytes of A that its warps or tensor cores read in a k-step."""
     shared_read_b_per_step: IntArray
     conflict_ways_a: IntArray
     """Cycles that a read of A's fragments takes for one without conflicts."""
@@ -113,14 +113,14 @@ def count_blocks(plan: GemmPlan, gpu: Gpu) -> BlockCounts:
 def _shared_memory(plan: GemmPlan, gpu: Gpu, element: int) -> dict[str, IntArray]:
     """Shared-memory traffic of a k-step, alike for all thread blocks."""
     tile = plan.tile
-    warps_m, warps_n = warp_grid(tile)
+    readers_m, readers_n = reader_grid(tile, gpu)
     a_bytes, b_bytes = tile.tile_m * tile.tile_k * element, tile.tile_n * tile.tile_k * element
     a_row = (tile.tile_m if plan.activations == "transposed" else tile.tile_k) * element
     banks = gpu.shared_memory.banks
     values = {
         "shared_write_per_step": a_bytes + b_bytes,
-        "shared_read_a_per_step": warps_n * a_bytes,
-        "shared_read_b_per_step": warps_m * b_bytes,
+        "shared_read_a_per_step": readers_n * a_bytes,
+        "shared_read_b_per_step": readers_m * b_bytes,
         "conflict_ways_a": fragment_ways(plan.shared_layout, a_row, banks=banks),  # type: ignore[arg-type]
         "conflict_ways_b": fragment_ways(plan.shared_layout, tile.tile_n * element, banks=banks),  # type: ignore[arg-type]
     }

@@ -135,14 +135,17 @@ def describe(tile: TileShape) -> str:
     return f"{tile.tile_m} x {tile.tile_n} x {tile.tile_k} in {tile.stages} stages"
 
 
-def warp_grid(tile: TileShape) -> tuple[int, int]:
-    """Warps of a thread block along m and along n.
+def reader_grid(tile: TileShape, gpu: Gpu) -> tuple[int, int]:
+    """Readers of a thread block along m and n, each of which reads its part of both operands from shared memory.
 
-    Of all grids of its warps, the one that reads the fewest bytes from shared memory: every warp in a column of the
-    grid reads the same part of B, every warp in a row the same part of A, so a k-step reads A ``warps_n`` times and B
-    ``warps_m`` times. Four warps stand 2 x 2, eight on a tall tile 4 x 2. Grids whose warps would have less than the
-    16 x 8 outputs of a tensor-core instruction are left out where there is another; equals go to the taller grid.
+    A k-step thus reads A as often as there are readers along n, and B as often as along m. Where operands pass through
+    registers a reader is a warp, and of all grids of the warps the one that reads the fewest bytes is taken: four
+    warps stand 2 x 2, eight on a tall tile 4 x 2. Grids whose warps would have less than the 16 x 8 outputs of a
+    tensor-core instruction are left out where there is another; equals go to the taller grid. Where tensor cores read
+    shared memory themselves, a reader is an instruction's 64 rows, whatever number of warps issues or loads.
     """
+    if gpu.tensor_operands == "shared_memory" and tile.unit == "tensor_core":
+        return math.ceil(tile.tile_m / 64), 1
     warps = max(1, tile.threads // 32)
     grids = [(m, warps // m) for m in range(1, warps + 1) if warps % m == 0]
     roomy = [(m, n) for m, n in grids if tile.tile_m >= 16 * m and tile.tile_n >= 8 * n]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from accelsim.config.scheme import Mapping
 from accelsim.errors import MappingError
 from accelsim.mapping.candidates import candidate_tiles
-from accelsim.mapping.tiles import ELEMENT_BYTES, built_tile, compute_unit, misfit, occupancy, tile_shape, warp_grid
+from accelsim.mapping.tiles import ELEMENT_BYTES, built_tile, compute_unit, misfit, occupancy, reader_grid, tile_shape
 from tests.mapping.machines import gpu, kernel, library
 
 GPU, LIBRARY = gpu(), library()
@@ -90,7 +90,14 @@ def test_built_kernels_hold_their_accumulators(tile_m: int, tile_n: int) -> None
     ],
 )
 def test_warps_stand_so_that_they_read_least(tile_m: int, tile_n: int, threads: int, grid: tuple[int, int]) -> None:
-    assert warp_grid(tile_shape(kernel(tile_m, tile_n, threads=threads), "fp16", "tensor_core")) == grid
+    tile = tile_shape(kernel(tile_m, tile_n, threads=threads), "fp16", "tensor_core")
+    assert reader_grid(tile, GPU) == grid
+
+
+def test_tensor_cores_that_read_shared_memory_do_so_once_for_64_rows() -> None:
+    hopper = gpu(tensor_operands="shared_memory")
+    assert reader_grid(tile_shape(kernel(192, 128, threads=384), "fp16", "tensor_core"), hopper) == (3, 1)
+    assert reader_grid(tile_shape(kernel(128, 128), "fp32", "cuda_core"), hopper) == (2, 2)
 
 
 def shapes_of(mapping: Mapping, dtype: str = "fp16", granularity: int | None = None) -> list[tuple[int, ...]]:
