@@ -1,8 +1,8 @@
 """Exact counts of what every thread block of a plan does, from its ranges and from the addresses of its operands.
 
 A thread block runs through its k in k-steps of tile_k. In each it loads a tile of A and one of B, writes both to shared
-memory once, and reads them from there (`accelsim.mapping.tiles.reader_grid`): A as often as it has readers along n, B as
-often as along m. So a k-step moves, of operands of e bytes,
+memory once, and reads them from there (`accelsim.mapping.tiles.reader_grid`): A as often as it has readers along n, B
+as often as along m. So a k-step moves, of operands of e bytes,
 
     ((tile_m + tile_n) + (readers_n tile_m + readers_m tile_n)) tile_k e
 
