@@ -8,12 +8,11 @@ from accelsim.config.workload import VisionWorkload
 from accelsim.errors import ConfigError, OperandError
 from accelsim.model.build import build_network
 from accelsim.model.graph import Gemm
-from accelsim.model.reference import reference_outputs
+from accelsim.model.reference import reference_output, reference_outputs
 from accelsim.model.vision import accuracy, cut_patches, load_images, load_vision
 from tests.model.forward import forward, prepare
 
 MODELS = Path(__file__).parents[2] / "workloads" / "models"
-LOGGED = re.compile(r"(?:test images correct: |\b)(\d+) of 500")
 
 
 @pytest.fixture
@@ -138,32 +137,34 @@ def test_accuracy_is_the_share_of_right_images():
     assert accuracy(logits, np.asarray([1, 0, 0, 0])) == 0.75
 
 
-def digits(**changes):
+def digits(name="digits_vit", **changes):
     sizes = {"layers": 2, "sequence": 64, "hidden": 64, "heads": 4, "ffn": 256, "patch": 1, "classes": 10}
-    paths = {"weights": str(MODELS / "digits_vit.npz"), "data": str(MODELS / "digits_images.npz")}
+    paths = {"weights": str(MODELS / f"{name}.npz"), "data": str(MODELS / "digits_images.npz")}
     if not all(Path(path).exists() for path in paths.values()):
         pytest.skip("no trained weights in workloads/models")
     return VisionWorkload(kind="vision", **(sizes | paths | changes))
 
 
-def test_trained_network_reaches_its_logged_accuracy():
-    """Rounded where memory rounds, in float32; the log counts the images that the training framework got right."""
-    workload = digits(dtype="fp32")
-    log = MODELS / "digits_vit.md"
-    if not log.exists():
-        pytest.skip("no training log in workloads/models")
-    logged = int(LOGGED.search(log.read_text())[1])
+def logged_correct(name):
+    """Test images that the training log says the framework got right."""
+    log = (MODELS / "digits_vit.md").read_text()
+    return int(re.search(rf"^\| `{name}\.npz` .*\*\*(\d+) of 500\*\*", log, re.MULTILINE)[1])
+
+
+@pytest.mark.parametrize(("name", "sizes"), [("digits_vit", {}), ("digits_vit_16", {"sequence": 16, "patch": 2})])
+def test_trained_network_reaches_its_logged_accuracy(name, sizes):
+    workload = digits(name, dtype="fp32", **sizes)
     built = build_network(workload)
     operands = prepare(workload, built)
     correct = accuracy(forward(built, operands, "fp32")["classifier"], operands.labels) * 500
-    assert correct == pytest.approx(logged, abs=0.1)
+    assert round(correct) == logged_correct(name)
 
 
 def test_trained_network_in_fp16_is_close_to_float64():
     workload = digits(images=8)
     built = build_network(workload)
     operands = prepare(workload, built)
-    exact = reference_outputs(built, operands.inputs, operands.parameters)["classifier"]
+    exact = reference_output(built, operands)
     result = forward(built, operands, "fp16")["classifier"]
     assert np.abs(result - exact).max() / np.abs(exact).max() < 0.02
     assert [gemm.name for gemm in built.operations if isinstance(gemm, Gemm)][-1] == "classifier"
