@@ -1,20 +1,19 @@
 """Products of matrices, thread block by thread block as a plan cuts them: dense and tile-wise.
 
-Operands are copied once into panels that the micro-kernel reads in order. Output tiles are then shared among threads, each
-tile to one thread, which adds up all thread blocks of that tile (split-K) in order of k. So results do not depend on
-the number of threads. Plain threads serve here instead of Numba's parallel loops: the kernels release the GIL, callers
-in several threads do not disturb each other, and the process may still fork.
+Operands are copied once into panels that the micro-kernel reads in order. Output tiles are then shared among threads,
+each tile to one thread, which adds up all thread blocks of that tile (split-K) in order of k. So results do not depend
+on the number of threads. Plain threads serve here instead of Numba's parallel loops: the kernels release the GIL,
+callers in several threads do not disturb each other, and the process may still fork.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numba import config, njit
+from numba import njit
 from numpy.typing import NDArray
 
 from accelsim.kernels.microkernel import COLUMNS, MAX_DEPTH, ROWS, accumulate
+from accelsim.kernels.panels import Strips, aligned_empty, copy, distinct_rows, pack, pack_columns, pack_rows, share
 
 Array = NDArray[Any]
 IntArray = NDArray[np.int64]
@@ -68,21 +67,6 @@ class PackedWeights(Protocol):
     def value_start(self) -> IntArray: ...
 
 
-class _Strips(NamedTuple):
-    """Runs of rows of A, or of columns of B, that thread blocks share. Each array int64 [strips]."""
-
-    start: IntArray
-    """First element in the operand."""
-    leading: IntArray
-    """Elements from one row of the operand to the next."""
-    extent: IntArray
-    """Rows of A, or columns of B."""
-    depth: IntArray
-    """Size along k."""
-    panel: IntArray
-    """First element among the panels."""
-
-
 class _Tiles(NamedTuple):
     """Thread blocks sorted by output tile, then by k. Each array int64 [blocks], `first_block` [tiles + 1]."""
 
@@ -101,51 +85,6 @@ class _Tiles(NamedTuple):
     """Rows of its strip of B."""
     row_start: IntArray
     """Tile-wise only: where the kept rows of its weight tile begin."""
-
-
-@njit(cache=True, nogil=True)
-def _pack_rows(first: int, last: int, source: Array, strips: _Strips, panels: Array) -> None:
-    """Strips first:last of A to panels of ROWS rows, k-major; rows beyond the strip are zero."""
-    for strip in range(first, last):
-        target, leading = strips.panel[strip], strips.leading[strip]
-        for row in range(0, strips.extent[strip], ROWS):
-            rows = min(ROWS, strips.extent[strip] - row)
-            origin = strips.start[strip] + row * leading
-            for step in range(strips.depth[strip]):
-                for lane in range(rows):
-                    panels[target + lane] = source[origin + lane * leading + step]
-                for lane in range(rows, ROWS):
-                    panels[target + lane] = 0
-                target += ROWS
-
-
-@njit(cache=True, nogil=True)
-def _copy(count: int, source: Array, origin: int, target: Array, place: int) -> None:
-    """target[place : place + count] = source[origin : origin + count], converted.
-
-    Unsigned, because the check for negative indices keeps LLVM from copying whole vectors (16 times slower).
-    """
-    first, second = np.uint64(origin), np.uint64(place)
-    for lane in range(np.uint64(count)):
-        target[second + lane] = source[first + lane]
-
-
-@njit(cache=True, nogil=True)
-def _pack_columns(first: int, last: int, source: Array, strips: _Strips, panels: Array) -> None:
-    """Strips first:last of B to panels of COLUMNS columns, k-major; columns beyond the strip are zero."""
-    for strip in range(first, last):
-        depth = strips.depth[strip]
-        whole, rest = divmod(strips.extent[strip], COLUMNS)
-        for step in range(depth):
-            origin = strips.start[strip] + step * strips.leading[strip]
-            target = strips.panel[strip] + step * COLUMNS
-            for _ in range(whole):
-                _copy(COLUMNS, source, origin, panels, target)
-                origin += COLUMNS
-                target += depth * COLUMNS
-            if rest > 0:
-                _copy(rest, source, origin, panels, target)
-                panels[target + rest : target + COLUMNS] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -178,7 +117,7 @@ def _multiply_dense(
                 _multiply_panels(a, a_start, a_depth * ROWS, b, b_start, b_stride, depth, tile, height, width)
         for row in range(rows):
             target = out[tiles.batch[lead], tiles.m0[lead] + row]
-            _copy(columns, tile, row * width, target, tiles.n0[lead])
+            copy(columns, tile, row * width, target, tiles.n0[lead])
 
 
 @njit(cache=True, nogil=True)
@@ -188,7 +127,7 @@ def _gather_rows(a: Array, a_start: int, a_depth: int, panels: int, kept_row: Ar
     for panel in range(panels):
         origin = a_start + panel * a_depth * ROWS
         for original in kept_row:
-            _copy(ROWS, a, origin + original * ROWS, gathered, target)
+            copy(ROWS, a, origin + original * ROWS, gathered, target)
             target += ROWS
 
 
@@ -218,68 +157,17 @@ def _multiply_tile_wise(
                 target[kept_column[tiles.n0[lead] + column]] = tile[row * width + column]
 
 
-def _share(work: Callable[[int, int], None], count: int, threads: int | None) -> None:
-    """Calls work(first, last) for pieces of range(count) in `threads` threads."""
-    threads = threads or config.NUMBA_NUM_THREADS
-    if threads == 1 or count <= 1:
-        work(0, count)
-        return
-    # Several pieces to a thread, since tiles differ in work and cores in speed.
-    bounds = np.linspace(0, count, min(count, 8 * threads) + 1).astype(int).tolist()
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, bounds[:-1], bounds[1:]))
-
-
-def _empty(count: int, dtype: Any = np.float32) -> Array:
-    """Array of 4-byte elements on a 64-byte boundary, so that no vector lies across two cache lines."""
-    memory: Array = np.empty(count + 16, dtype)
-    first = -memory.ctypes.data % 64 // 4
-    return memory[first : first + count]
-
-
-def _distinct(*keys: IntArray) -> tuple[IntArray, IntArray]:
-    """(order, new): positions that sort the rows of `keys`, and which of the sorted rows differ from the one before."""
-    order = np.lexsort(keys[::-1])
-    new = np.ones(len(order), bool)
-    new[1:] = False
-    for key in keys:
-        new[1:] |= np.diff(key[order]) != 0
-    return order, new
-
-
-def _pack(
-    kernel: Callable[..., None], lanes: int, operand: Array, strips: _Strips, threads: int | None
-) -> tuple[NDArray[np.float32], IntArray]:
-    """Panels of every distinct strip, and where the strip of each thread block begins in them.
-
-    `strips` has an entry for each thread block; `lanes` is ROWS for A, COLUMNS for B.
-    """
-    order, new = _distinct(strips.start, strips.extent, strips.depth)
-    first = order[new]
-    size = -(-strips.extent[first] // lanes) * lanes * strips.depth[first]
-    panel = np.cumsum(size) - size
-    distinct = _Strips(
-        strips.start[first], strips.leading[first], strips.extent[first], strips.depth[first], panel
-    )  # fmt: skip
-    panels = _empty(int(size.sum()))
-    source = operand.reshape(-1)
-    _share(lambda low, high: kernel(low, high, source, distinct, panels), len(first), threads)
-    block_panel = np.empty(len(order), np.int64)
-    block_panel[order] = panel[np.cumsum(new) - 1]
-    return panels, block_panel
-
-
 def _pack_a(a: Array, blocks: Blocks, threads: int | None) -> tuple[NDArray[np.float32], IntArray]:
     """Panels of A, whole in k, for the rows of each thread block."""
     _, m, k = a.shape
     leading = np.full(len(blocks.m0), k, np.int64)
     start = (blocks.batch * m + blocks.m0) * k
-    return _pack(_pack_rows, ROWS, a, _Strips(start, leading, blocks.m1 - blocks.m0, leading, start), threads)
+    return pack(pack_rows, ROWS, a, Strips(start, leading, blocks.m1 - blocks.m0, leading, start), threads)
 
 
 def _tiles(blocks: Blocks, a_panel: IntArray, b_panel: IntArray, b_depth: IntArray, row_start: IntArray) -> _Tiles:
     """Thread blocks in order of output tile and k."""
-    order, _ = _distinct(blocks.batch, blocks.m0, blocks.m1, blocks.n0, blocks.n1, blocks.k0)
+    order, _ = distinct_rows(blocks.batch, blocks.m0, blocks.m1, blocks.n0, blocks.n1, blocks.k0)
     columns = [
         np.ascontiguousarray(column[order], np.int64)
         for column in (
@@ -358,17 +246,17 @@ def block_product(a: Array, b: Array, blocks: Blocks, *, threads: int | None = N
     a_panels, a_panel = _pack_a(a, blocks, threads)
     depth = np.full(len(blocks.m0), k, np.int64)
     start = (blocks.batch * k * n if b.shape[0] > 1 else 0) + blocks.n0
-    strips = _Strips(start, np.full(len(depth), n, np.int64), blocks.n1 - blocks.n0, depth, start)
-    b_panels, b_panel = _pack(_pack_columns, COLUMNS, b, strips, threads)
+    strips = Strips(start, np.full(len(depth), n, np.int64), blocks.n1 - blocks.n0, depth, start)
+    b_panels, b_panel = pack(pack_columns, COLUMNS, b, strips, threads)
     tiles = _tiles(blocks, a_panel, b_panel, depth, np.zeros_like(depth))
     height, width = _tile_size(blocks)
     out = np.zeros((batch, m, n), _accumulator(a.dtype))
 
     def work(first: int, last: int) -> None:
-        tile = _empty(height * width, out.dtype)
+        tile = aligned_empty(height * width, out.dtype)
         _multiply_dense(first, last, tiles, a_panels, k, b_panels, tile, out)
 
-    _share(work, len(tiles.first_block) - 1, threads)
+    share(work, len(tiles.first_block) - 1, threads)
     return out
 
 
@@ -419,18 +307,18 @@ def tile_wise_product(a: Array, weights: PackedWeights, blocks: Blocks, *, threa
     _check(inside, "a thread block leaves the columns of its weight tile")
     a_panels, a_panel = _pack_a(a, blocks, threads)
     start = weights.value_start[tile_of] + blocks.n0 - first_column
-    strips = _Strips(start, columns, blocks.n1 - blocks.n0, rows, start)
-    b_panels, b_panel = _pack(_pack_columns, COLUMNS, values, strips, threads)
+    strips = Strips(start, columns, blocks.n1 - blocks.n0, rows, start)
+    b_panels, b_panel = pack(pack_columns, COLUMNS, values, strips, threads)
     tiles = _tiles(blocks, a_panel, b_panel, rows, weights.row_start[tile_of])
     height, width = _tile_size(blocks)
     out = np.zeros((batch, m, weights.n), _accumulator(a.dtype))
 
     def work(first: int, last: int) -> None:
-        tile, gathered = _empty(height * width, out.dtype), _empty(height * _DEPTH)
+        tile, gathered = aligned_empty(height * width, out.dtype), aligned_empty(height * _DEPTH)
         arrays = a_panels, k, b_panels, kept_row, kept_column, gathered, tile, out
         _multiply_tile_wise(first, last, tiles, *arrays)
 
-    _share(work, len(tiles.first_block) - 1, threads)
+    share(work, len(tiles.first_block) - 1, threads)
     return out
 
 

@@ -1,7 +1,7 @@
 """The innermost product: a few rows of A times a few columns of B, held in vector registers.
 
-Written as LLVM vector code (`_build`), since the loop vectoriser does not find this shape by itself. The shape follows the vector
-width of the CPU that Numba compiles for: `ROWS` x `COLUMNS` accumulators fill about half to three quarters of the
+Written as LLVM vector code (`_build`), since the loop vectoriser does not find this shape by itself. The shape follows
+the vector width of the CPU that Numba compiles for: `ROWS` x `COLUMNS` accumulators fill half to three quarters of its
 registers, so that enough independent multiply-adds are in flight and every load is used several times.
 
 Numba's cache looks at the file of the cached function only: after a change here, delete ``__pycache__``.
@@ -9,7 +9,6 @@ Numba's cache looks at the file of the cached function only: after a change here
 
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
@@ -49,7 +48,7 @@ MAX_DEPTH = 1024
 def accumulate_reference(
     a: NDArray[Any], a_start: int, b: NDArray[Any], b_start: int, depth: int, c: NDArray[Any], c_start: int, stride: int
 ) -> None:
-    """What `accumulate` does, in NumPy (one rounding more for each product); stands in for it when Numba's JIT is off."""
+    """What `accumulate` does, in NumPy, but for how sums are rounded; stands in for it when Numba's JIT is off."""
     panel_a = a[a_start : a_start + depth * ROWS].reshape(depth, ROWS)
     panel_b = b[b_start : b_start + depth * COLUMNS].reshape(depth, COLUMNS)
     product = panel_a.T @ panel_b
@@ -149,4 +148,5 @@ def _accumulate(
     return types.void(a, integer, b, integer, integer, c, integer, integer), _build
 
 
-accumulate = accumulate_reference if config.DISABLE_JIT else intrinsic(_accumulate)
+_settings: Any = config
+accumulate: Any = accumulate_reference if _settings.DISABLE_JIT else intrinsic(_accumulate)
