@@ -6,6 +6,7 @@ counts remain.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,12 @@ from accelsim.config.scheme import RunConfig
 from accelsim.errors import MappingError, OperandError
 from accelsim.kernels.formats import round_to_format
 from accelsim.kernels.gemm import block_product, tile_wise_product
-from accelsim.kernels.hdp import HdpValues, fixed_point_attention, hdp_attention
-from accelsim.kernels.hdp_masks import HeadCounts, counts_of_mask, seeded_masks
+from accelsim.kernels.hdp import fixed_point_attention, hdp_attention
+from accelsim.kernels.hdp_counts import HdpCounts, block_count, counts_of_mask, dense_counts, seeded_masks
 from accelsim.mapping.counts import BlockCounts, count_blocks
 from accelsim.mapping.network import NetworkPlan, PlannedOperation
 from accelsim.mapping.plan import GemmPlan
+from accelsim.model.attention import join_heads, split_heads
 from accelsim.model.elementwise import apply_elementwise, gelu
 from accelsim.model.graph import Attention, Elementwise, Gemm
 from accelsim.model.operands import OperandSet
@@ -27,34 +29,53 @@ FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class HeadMasks:
+    """What the heads of an attention keep, and what that takes."""
+
+    block_kept: NDArray[np.bool_]
+    """[heads, block rows, block columns]"""
+    head_kept: NDArray[np.bool_]
+    counts: HdpCounts
+
+
+@dataclass(frozen=True)
+class UnitValues:
+    """Attention computed on the attention unit."""
+
+    output: FloatArray
+    work: HeadMasks
+    saturated: int
+
+
+@dataclass(frozen=True)
 class Execution:
     """What came out, and what it took."""
 
-    output: NDArray[np.generic] | None
+    output: NDArray[Any] | None
     """The network's result; None without values."""
     counts: dict[str, tuple[BlockCounts | None, ...]]
     """By operation, for each of its kernels; None for an element-wise kernel."""
-    heads: dict[str, HeadCounts]
-    """By attention operation on the attention unit: its products and fetches, head by head."""
-    masks: dict[str, NDArray[np.bool_]]
-    """Blocks kept by each of those, [heads, block rows, block columns]."""
+    heads: dict[str, HeadMasks]
+    """By attention operation on the attention unit: what each head keeps, computes and fetches."""
+    saturated: int
+    """Operands of attention that the unit's fixed point could not hold."""
 
 
 class _Tensors:
     """Named tensors of a forward pass, rounded to the format that memory holds them in."""
 
     def __init__(self, operands: OperandSet, dtype: str) -> None:
-        self.held: dict[str, NDArray[np.generic]] = dict(operands.inputs)
+        self.held: dict[str, NDArray[Any]] = dict(operands.inputs)
         self.parameters = operands.parameters
         self.dtype = dtype
 
     def __getitem__(self, name: str) -> FloatArray:
         return self.held[name]  # type: ignore[return-value]
 
-    def write(self, name: str, values: NDArray[np.generic]) -> None:
-        """Store a tensor as memory would: int32 accumulators as they are, others on the format's grid."""
-        if values.dtype != np.int32:
-            values = round_to_format(values, self.dtype if self.dtype != "int8" else "fp32")
+    def write(self, name: str, values: NDArray[Any]) -> None:
+        """Store a tensor as memory would: integers as they are, others on the format's grid."""
+        if values.dtype.kind == "f":
+            values = round_to_format(values, self.dtype)
             if not np.isfinite(values).all():
                 raise OperandError(
                     f"tensor {name} overflows {self.dtype}: its values leave the format's range; "
@@ -63,7 +84,7 @@ class _Tensors:
         self.held[name] = values
 
 
-def multiply(plan: GemmPlan, a: NDArray[np.generic], b: NDArray[np.generic] | None) -> NDArray[np.generic]:
+def multiply(plan: GemmPlan, a: NDArray[Any], b: NDArray[Any] | None) -> NDArray[Any]:
     """Product of one planned GEMM, thread block by thread block.
 
     Parameters
@@ -78,25 +99,10 @@ def multiply(plan: GemmPlan, a: NDArray[np.generic], b: NDArray[np.generic] | No
     array [batch, m, n]
         float32, for int8 operands int32.
     """
-    table, gemm = plan.blocks, plan.gemm
-    ranges = (table.m0, table.m1, table.n0, table.n1, table.k0, table.k1)
-    if plan.weights is None:
-        assert b is not None
-        return block_product(a, b, *ranges, table.batch)
-    packed = plan.weights
-    product = tile_wise_product(
-        a[0],
-        packed.values,
-        packed.value_start,
-        packed.row_start,
-        packed.row_offset,
-        packed.column_start,
-        packed.column_offset,
-        *ranges,
-        table.weight_tile,
-        gemm.n,
-    )
-    return product[None]
+    if plan.weights is not None:
+        return tile_wise_product(a, plan.weights, plan.blocks)
+    assert b is not None
+    return block_product(a, b, plan.blocks)
 
 
 def _gemm(planned: PlannedOperation, gemm: Gemm, tensors: _Tensors) -> None:
@@ -110,20 +116,6 @@ def _gemm(planned: PlannedOperation, gemm: Gemm, tensors: _Tensors) -> None:
     if gemm.activation == "gelu":
         product = gelu(product)
     tensors.write(gemm.output, product)
-
-
-def split_heads(values: FloatArray, attention: Attention) -> FloatArray:
-    """[batch x sequence, heads x head_dim] as [batch x heads, sequence, head_dim]."""
-    shape = (attention.batch, attention.sequence, attention.heads, attention.head_dim)
-    parts = values.reshape(shape).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(parts.reshape(-1, attention.sequence, attention.head_dim))
-
-
-def join_heads(values: FloatArray, attention: Attention) -> FloatArray:
-    """The way back of `split_heads`."""
-    shape = (attention.batch, attention.heads, attention.sequence, attention.head_dim)
-    joined = values.reshape(shape).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(joined.reshape(attention.batch * attention.sequence, -1))
 
 
 def _attention_on_gpu(planned: PlannedOperation, attention: Attention, tensors: _Tensors) -> None:
@@ -142,31 +134,59 @@ def _inputs(attention: Attention) -> tuple[str, str, str]:
     return attention.query, attention.key, attention.value
 
 
-def attention_on_unit(query: FloatArray, key: FloatArray, value: FloatArray, config: RunConfig) -> HdpValues:
+def attention_on_unit(query: FloatArray, key: FloatArray, value: FloatArray, config: RunConfig) -> UnitValues:
     """Attention of [heads, n, head_dim] operands on the unit, pruned as the config says or, dense_on_unit, not at all."""
     options = config.hdp
+    heads, n, head_dim = query.shape
     if config.scheme == "dense_on_unit":
-        return fixed_point_attention(query, key, value, options)
-    return hdp_attention(query, key, value, options)
+        output, saturated = fixed_point_attention(
+            query,
+            key,
+            value,
+            integer_bits=options.integer_bits,
+            fraction_bits=options.fraction_bits,
+            scale=options.scale,
+            exponential=options.exponential,
+        )
+        return UnitValues(output, _dense_heads(heads, n, head_dim), saturated)
+    values = hdp_attention(
+        query,
+        key,
+        value,
+        **options.model_dump(exclude={"block_ratio", "head_ratio"}),
+    )
+    work = HeadMasks(values.block_kept, values.head_kept, values.counts)
+    return UnitValues(values.output, work, values.saturated)
 
 
-def _unvalued_heads(attention: Attention, config: RunConfig) -> tuple[HeadCounts, NDArray[np.bool_]]:
+def _dense_heads(heads: int, n: int, head_dim: int) -> HeadMasks:
+    """Everything kept."""
+    nb = block_count(n)
+    kept, alive = np.ones((heads, nb, nb), np.bool_), np.ones(heads, np.bool_)
+    return HeadMasks(kept, alive, dense_counts(heads, n, head_dim))
+
+
+def _unvalued_heads(attention: Attention, config: RunConfig) -> HeadMasks:
     """Counts of attention without values: everything kept, or seeded masks of the ratios that the config names."""
     options = config.hdp
     heads = attention.batch * attention.heads
     if config.scheme == "dense_on_unit":
-        block_ratio = head_ratio = 0.0
-    elif options.block_ratio is None or options.head_ratio is None:
+        return _dense_heads(heads, attention.sequence, attention.head_dim)
+    if options.block_ratio is None or options.head_ratio is None:
         raise MappingError(
             "without values HDP prunes what you name: set hdp.block_ratio and hdp.head_ratio "
             "(for example --set hdp.block_ratio=0.7 --set hdp.head_ratio=0.1), or run with values"
         )
-    else:
-        block_ratio, head_ratio = options.block_ratio, options.head_ratio
-    kept, alive = seeded_masks(heads, attention.sequence, block_ratio, head_ratio, config.seed)
-    dense = config.scheme == "dense_on_unit"
-    approximation = options.approximation and not dense
-    return counts_of_mask(kept, alive, attention.sequence, attention.head_dim, approximation=approximation), kept
+    kept, alive = seeded_masks(heads, attention.sequence, options.block_ratio, options.head_ratio, config.seed)
+    counts = counts_of_mask(
+        kept,
+        alive,
+        attention.sequence,
+        attention.head_dim,
+        approximation=options.approximation,
+        pruned_score=options.pruned_score,
+    )
+    return HeadMasks(kept, alive, counts)
 
 
 def execute(plan: NetworkPlan, config: RunConfig, operands: OperandSet | None) -> Execution:
@@ -189,23 +209,25 @@ def execute(plan: NetworkPlan, config: RunConfig, operands: OperandSet | None) -
     """
     counts: dict[str, tuple[BlockCounts | None, ...]] = {}
     counted: dict[int, BlockCounts] = {}
-    heads: dict[str, HeadCounts] = {}
-    masks: dict[str, NDArray[np.bool_]] = {}
+    heads: dict[str, HeadMasks] = {}
+    saturated = 0
     tensors = None if operands is None else _Tensors(operands, plan.network.dtype)
     for planned in plan.operations:
         operation = planned.operation
         counts[operation.name] = tuple(_count(kernel, config, counted) for kernel in planned.kernels)
         if isinstance(operation, Attention) and planned.place == "attention_unit":
             if tensors is None:
-                heads[operation.name], masks[operation.name] = _unvalued_heads(operation, config)
+                heads[operation.name] = _unvalued_heads(operation, config)
                 continue
-            values = attention_on_unit(*(split_heads(tensors[name], operation) for name in _inputs(operation)), config)
-            heads[operation.name], masks[operation.name] = values.counts, values.block_kept
+            query, key, value = (split_heads(tensors[name], operation) for name in _inputs(operation))
+            values = attention_on_unit(query, key, value, config)
+            heads[operation.name] = values.work
+            saturated += values.saturated
             tensors.write(operation.output, join_heads(values.output, operation))
         elif tensors is not None:
             _compute(planned, tensors)
     output = None if tensors is None else tensors.held[plan.network.output]
-    return Execution(output, counts, heads, masks)
+    return Execution(output, counts, heads, saturated)
 
 
 def _compute(planned: PlannedOperation, tensors: _Tensors) -> None:

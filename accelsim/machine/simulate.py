@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.config.hardware import Gpu, Link, System
-from accelsim.config.options import Hdp
 from accelsim.config.scheme import RunConfig
 from accelsim.estimate.program import estimate_program
 from accelsim.execution import Execution
 from accelsim.machine.attention.hdp import AttentionRun, simulate_hdp
+from accelsim.machine.attention.work import dense_work, hdp_work
 from accelsim.machine.gemm.elementwise import elementwise_program
 from accelsim.machine.gemm.events import run_events
 from accelsim.machine.gemm.lower import gemm_program
@@ -23,9 +23,10 @@ from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause, DeviceProgram,
 from accelsim.machine.gemm.twin import run_simpy
 from accelsim.machine.system import Activity, Span, simulate_system
 from accelsim.mapping.counts import BlockCounts
-from accelsim.mapping.network import ELEMENT_BYTES, OUTPUT_BYTES, Kernel, NetworkPlan, PlannedOperation
+from accelsim.mapping.network import Kernel, NetworkPlan, PlannedOperation
 from accelsim.mapping.plan import GemmPlan
-from accelsim.model.graph import Attention, Elementwise, Gemm
+from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES
+from accelsim.model.graph import Attention, Gemm
 
 ENGINES: dict[str, Callable[[DeviceProgram], DeviceRun]] = {
     "events": run_events,
@@ -138,7 +139,8 @@ class _Schedule:
     def __init__(self, system: System) -> None:
         self.system = system
         self.activities: list[Activity] = []
-        self.maker: dict[str, str] = {}
+        self.makers_of: dict[str, tuple[str, ...]] = {}
+        """Activities that must have ended before a tensor is there; none for an input."""
         self.attention: list[tuple[tuple[str, ...], str]] = []
         """For each attention: activities that make its operands, and the one that ends it."""
 
@@ -147,14 +149,14 @@ class _Schedule:
         return name
 
     def makers(self, planned: PlannedOperation) -> tuple[str, ...]:
-        return tuple(self.maker[name] for name in _inputs(planned) if name in self.maker)
+        return tuple(maker for tensor in _inputs(planned) for maker in self.makers_of.get(tensor, ()))
 
     def on_gpu(self, planned: PlannedOperation, runs: list[KernelRun]) -> None:
-        """Kernels one after another."""
+        """Kernels one after another; an operation without any (a view) is there when its inputs are."""
         after = needed = self.makers(planned)
         for run in runs:
             after = (self.add(run.name, "gpu", run.duration_ps, after),)
-        self.maker[planned.operation.output] = after[0]
+        self.makers_of[planned.operation.output] = after
         if isinstance(planned.operation, Attention):
             self.attention.append((needed, after[0]))
 
@@ -165,11 +167,11 @@ class _Schedule:
         each = unit_run.link_bytes // 4
         arrived = []
         for tensor in _inputs(planned):
-            after = (self.maker[tensor],) if tensor in self.maker else ()
-            arrived.append(self.add(f"{attention.name}.send_{tensor}", "link", _transfer_ps(each, link), after))
+            after = self.makers_of.get(tensor, ())
+            arrived.append(self.add(f"{tensor}.send", "link", _transfer_ps(each, link), after))
         done = self.add(attention.name, "attention_unit", unit_run.run.end_ps, tuple(arrived))
         back = self.add(f"{attention.name}.return", "link", _transfer_ps(each, link), (done,))
-        self.maker[attention.output] = back
+        self.makers_of[attention.output] = (back,)
         self.attention.append((self.makers(planned), back))
 
 
@@ -180,12 +182,15 @@ def link_bytes(attention: Attention) -> int:
 
 
 def _unit_run(attention: Attention, execution: Execution, config: RunConfig) -> UnitRun:
-    unit = config.hardware.attention_unit
+    unit, options = config.hardware.attention_unit, config.hdp
     assert unit is not None
-    options: Hdp = config.hdp
-    dense = config.scheme == "dense_on_unit"
-    run = simulate_hdp(unit, execution.heads[attention.name], options, dense=dense)
-    return UnitRun(attention.name, run, link_bytes(attention))
+    counts, shape = execution.heads[attention.name].counts, (attention.sequence, attention.head_dim)
+    bits = {"integer_bits": options.integer_bits, "fraction_bits": options.fraction_bits}
+    if config.scheme == "dense_on_unit":
+        work = dense_work(attention.batch * attention.heads, *shape, **bits)
+    else:
+        work = hdp_work(counts, *shape, **bits)
+    return UnitRun(attention.name, simulate_hdp(unit, work), link_bytes(attention))
 
 
 def simulate(plan: NetworkPlan, execution: Execution, config: RunConfig) -> NetworkRun:
@@ -222,9 +227,7 @@ def simulate(plan: NetworkPlan, execution: Execution, config: RunConfig) -> Netw
         kernels += runs
     spans = simulate_system(schedule.activities)
     ended = {span.name: span.end_ps for span in spans}
-    attention = [
-        ended[done] - max((ended[name] for name in needed), default=0) for needed, done in schedule.attention
-    ]
+    attention = [ended[done] - max((ended[name] for name in needed), default=0) for needed, done in schedule.attention]
     latency = max(ended.values(), default=0)
     return NetworkRun(tuple(kernels), tuple(units), spans, latency, sum(attention) if attention else None)
 

@@ -22,10 +22,6 @@ from accelsim.pruning.tile_wise import TileWiseMask, tile_wise_masks
 Kernel = GemmPlan | Elementwise
 Place = Literal["gpu", "attention_unit"]
 
-ELEMENT_BYTES = {"fp16": 2, "bf16": 2, "tf32": 4, "fp32": 4, "int8": 1}
-OUTPUT_BYTES = {"fp16": 2, "bf16": 2, "tf32": 4, "fp32": 4, "int8": 4}
-"""Bytes of an element that a GEMM writes: its own format, for int8 the int32 of the accumulator."""
-
 
 @dataclass(frozen=True)
 class PlannedOperation:
@@ -184,7 +180,8 @@ def _planned(
     if isinstance(operation, Gemm):
         return PlannedOperation(operation, "gpu", (plan(operation, packed(operation)),))
     if isinstance(operation, Elementwise):
-        return PlannedOperation(operation, "gpu", (operation,))
+        moves_nothing = operation.bytes_read + operation.bytes_written == 0
+        return PlannedOperation(operation, "gpu", () if moves_nothing else (operation,))
     if uses_unit(config.scheme):
         return PlannedOperation(operation, "attention_unit", ())
     scores, softmax, context = attention_as_gemms(operation)

@@ -1,0 +1,170 @@
+"""The whole of accelsim in five calls: describe, plan, execute, simulate, account."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from accelsim.config.hardware import System
+from accelsim.config.loader import load_config, load_energy, load_library
+from accelsim.config.scheme import Engine, RunConfig, SchemeName
+from accelsim.config.workload import Workload
+from accelsim.energy.count import run_energy
+from accelsim.execution import execute, parameters_of
+from accelsim.machine.simulate import simulate
+from accelsim.mapping.network import check_scheme, plan_network, uses_unit
+from accelsim.model.build import build_network
+from accelsim.model.operand_files import workload_for_operands
+from accelsim.model.operands import prepare_operands
+from accelsim.results import Comparison, Result
+from accelsim.tabulate import tabulate
+
+
+def run_config(config: RunConfig) -> Result:
+    """Run what a config describes.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Machine, workload, scheme and options. The same config gives the same result, to the byte.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    UserError
+        When machine, workload and options do not go together, or operands are unfit.
+    """
+    hardware = config.hardware
+    if config.operands is not None:
+        config = config.model_copy(update={"workload": workload_for_operands(config.operands, config.workload)})
+    network = build_network(config.workload)
+    check_scheme(network, config)
+    library, gpu_table = load_library(hardware.gpu.library), load_energy(hardware.gpu.energy)
+    unit_table = load_energy(hardware.attention_unit.energy) if hardware.attention_unit else None
+    link = hardware.link
+
+    operands = prepare_operands(network, config)
+    plan = plan_network(network, config, library, parameters_of(operands))
+    execution = execute(plan, config, operands)
+    simulated = simulate(plan, execution, config)
+    energy = run_energy(
+        simulated,
+        gpu_table,
+        unit_table,
+        link.energy_per_byte if link else 0.0,
+        link.sources.get("energy_per_byte", "default") if link else "",
+    )
+    return tabulate(config, plan, operands, execution, simulated, energy)
+
+
+def run(
+    hardware: str | Path | System,
+    workload: str | Path | Workload,
+    *,
+    scheme: SchemeName = "dense",
+    sets: Sequence[str] = (),
+    engine: Engine = "events",
+    values: bool = True,
+    seed: int = 0,
+    operands: str | Path | None = None,
+    sparsity: float | None = None,
+) -> Result:
+    """Run one workload on one machine under one scheme.
+
+    Parameters
+    ----------
+    hardware, workload
+        Name of a shipped config (`accelsim hw list`, `accelsim workload list`), path of a YAML, or a spec.
+    scheme : str
+        dense, tile_wise, hdp, tile_wise+hdp, or dense_on_unit.
+    sets : sequence of str
+        Settings as ``path=value``: ``mapping.tile_m=128``, ``workload.m=777``, ``hardware.gpu.clock=1.2 GHz``.
+    engine : str
+        events, simpy (the same device written to be read, slow) or estimate (closed form).
+    values : bool
+        False takes time from shapes and masks alone.
+    seed : int
+        Of synthetic operands and masks.
+    operands : path or None
+        .npz of the user's matrices: A and B, or Q, K and V.
+    sparsity : float or None
+        Short for ``tile_wise.sparsity=...``.
+
+    Returns
+    -------
+    Result
+
+    Examples
+    --------
+    >>> result = run("v100_pcie", "gemm_1024", scheme="tile_wise", values=False)
+    >>> result.summary["macs"]
+    1073741824
+    """
+    config = load_config(
+        hardware,
+        workload,
+        scheme=scheme,
+        sets=_with_sparsity(sets, sparsity),
+        engine=engine,
+        values=values,
+        seed=seed,
+        operands=None if operands is None else str(operands),
+    )
+    return run_config(config)
+
+
+def _with_sparsity(sets: Sequence[str], sparsity: float | None) -> list[str]:
+    return [*sets] if sparsity is None else [*sets, f"tile_wise.sparsity={sparsity}"]
+
+
+DEFAULT_SCHEMES: tuple[SchemeName, ...] = ("dense", "tile_wise", "hdp", "tile_wise+hdp")
+
+
+def compare(
+    hardware: str | Path | System,
+    workload: str | Path | Workload,
+    *,
+    schemes: Sequence[SchemeName] = DEFAULT_SCHEMES,
+    sets: Sequence[str] = (),
+    engine: Engine = "events",
+    values: bool = True,
+    seed: int = 0,
+    operands: str | Path | None = None,
+    sparsity: float | None = None,
+) -> Comparison:
+    """Run one workload on one machine under several schemes.
+
+    Speed-ups refer to the dense scheme, which is run whether or not it is asked for. When a scheme computes attention on
+    the attention unit, dense attention on that unit (``dense_on_unit``) joins the table, so that what the machine gives
+    and what the algorithm gives are told apart.
+
+    Parameters
+    ----------
+    schemes : sequence of str
+        In the order of the table.
+    hardware, workload, sets, engine, values, seed, operands, sparsity
+        As for `run`.
+
+    Returns
+    -------
+    Comparison
+    """
+    wanted = list(dict.fromkeys(schemes))
+    if any(uses_unit(scheme) for scheme in wanted) and "dense_on_unit" not in wanted:
+        wanted.append("dense_on_unit")
+    found = {
+        scheme: run(
+            hardware,
+            workload,
+            scheme=scheme,
+            sets=sets,
+            engine=engine,
+            values=values,
+            seed=seed,
+            operands=operands,
+            sparsity=sparsity,
+        )
+        for scheme in dict.fromkeys(["dense", *wanted])
+    }
+    return Comparison(tuple(found[scheme] for scheme in wanted), found["dense"])  # type: ignore[index]

@@ -1,0 +1,275 @@
+"""From what the steps leave to a `Result`: summary and tables, each number from the run."""
+
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from accelsim.config.record import config_hash, to_document
+from accelsim.config.scheme import RunConfig
+from accelsim.energy.account import EnergyItem
+from accelsim.execution import Execution
+from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause
+from accelsim.machine.simulate import KernelRun, NetworkRun, ps_to_cycles, sm_time_ps
+from accelsim.machine.system import idle_ps
+from accelsim.mapping.network import NetworkPlan
+from accelsim.mapping.plan import GemmPlan
+from accelsim.model.graph import Attention, Gemm
+from accelsim.model.operands import OperandSet
+from accelsim.model.reference import reference_outputs
+from accelsim.results import Result
+
+PS_PER_US = 1e6
+
+PRODUCTS = ("integer", "cross", "fraction", "score", "value")
+"""Kinds of products that the attention unit counts apart; `score` are whole ones, of dense attention."""
+
+
+def tabulate(
+    config: RunConfig,
+    plan: NetworkPlan,
+    operands: OperandSet | None,
+    execution: Execution,
+    run: NetworkRun,
+    energy: list[EnergyItem],
+) -> Result:
+    """Result of a run from the values of its steps."""
+    return Result(
+        summary=_summary(config, plan, operands, execution, run, energy),
+        kernels=_kernels(plan, run, config),
+        units=_units(config, run),
+        account=_account(config, run),
+        energy=pd.DataFrame(
+            [(e.component, e.action, float(e.count), e.energy_uj, e.source) for e in energy],
+            columns=["component", "action", "count", "energy_uj", "source"],
+        ),
+        output=execution.output,
+        masks=_masks(plan, execution),
+        provenance={
+            "accelsim": version("accelsim"),
+            "config": to_document(config),
+            "config_hash": config_hash(config),
+            "seed": config.seed,
+        },
+    )
+
+
+def _masks(plan: NetworkPlan, execution: Execution) -> dict[str, NDArray[np.bool_]]:
+    weights = {name: mask.to_dense() for name, mask in plan.masks.items()}
+    return weights | {f"{name}.blocks": heads.block_kept for name, heads in execution.heads.items()}
+
+
+def max_rel_error(output: NDArray[np.generic], reference: NDArray[np.float64]) -> float:
+    """Largest error over the largest magnitude of the reference; over 1 where the reference is all zero."""
+    largest = float(np.abs(reference).max(initial=0.0))
+    return float(np.abs(output.astype(np.float64) - reference).max(initial=0.0)) / (largest or 1.0)
+
+
+def _products(run: NetworkRun) -> dict[str, int | float | None]:
+    """Products on the attention unit: plain counts, and as bit products over 256 (what a 16 x 16 multiplier does)."""
+    if not run.units:
+        return {f"{name}_{kind}": None for kind in ("products", "bit_macs") for name in PRODUCTS}
+    plain = {f"{name}_products": sum(unit.run.products[name] for unit in run.units) for name in PRODUCTS}
+    bits = {f"{name}_bit_macs": sum(unit.run.bit_products[name] for unit in run.units) / 256 for name in PRODUCTS}
+    return plain | bits
+
+
+def _work(plan: NetworkPlan, execution: Execution) -> tuple[int, int]:
+    """Dense MACs whose result is used: of GEMMs, and of attention (scores of kept blocks and what is weighed of V)."""
+    gemms = attention = 0
+    for planned in plan.operations:
+        done = sum(int(counts.macs.sum()) for counts in execution.counts[planned.operation.name] if counts is not None)
+        if isinstance(planned.operation, Gemm):
+            gemms += done
+        elif isinstance(planned.operation, Attention):
+            attention += done
+            if (heads := execution.heads.get(planned.operation.name)) is not None:
+                attention += int(heads.counts.kept_elements.sum()) * planned.operation.head_dim
+                attention += int(heads.counts.value_products.sum())
+    return gemms, attention
+
+
+def _accuracy(execution: Execution, operands: OperandSet | None) -> float | None:
+    """Share of items whose largest output is at their label; None without labels or values."""
+    if operands is None or operands.labels is None or execution.output is None:
+        return None
+    return float(np.mean(execution.output.argmax(axis=1) == operands.labels))
+
+
+def _ratios(execution: Execution) -> tuple[float | None, float | None]:
+    """Shares of blocks and of heads that attention on the unit pruned; blocks of pruned heads count as pruned."""
+    if not execution.heads:
+        return None, None
+    blocks = sum(heads.block_kept.size for heads in execution.heads.values())
+    kept = sum(int(heads.counts.kept_blocks.sum()) for heads in execution.heads.values())
+    alive = np.concatenate([heads.head_kept for heads in execution.heads.values()])
+    return 1 - kept / blocks, 1 - float(alive.mean())
+
+
+def _summary(
+    config: RunConfig,
+    plan: NetworkPlan,
+    operands: OperandSet | None,
+    execution: Execution,
+    run: NetworkRun,
+    energy: list[EnergyItem],
+) -> dict[str, object]:
+    network, hardware = plan.network, config.hardware
+    gemms, attention = _work(plan, execution)
+    products = _products(run)
+    bits = [products[f"{name}_bit_macs"] for name in PRODUCTS]
+    block_ratio, head_ratio = _ratios(execution)
+    error = None
+    if operands is not None and execution.output is not None:
+        wanted = reference_outputs(network, operands.inputs, operands.parameters, keep=(network.output,))
+        error = max_rel_error(execution.output, wanted[network.output])
+    areas = [part.area for part in (hardware.gpu, hardware.attention_unit) if part is not None]
+    latency_us = run.latency_ps / PS_PER_US
+    return {
+        "scheme": config.scheme,
+        "hardware": hardware.name,
+        "workload": network.name,
+        "engine": config.engine,
+        "cycles": ps_to_cycles(run.latency_ps, hardware.gpu),
+        "latency_us": latency_us,
+        "energy_uj": sum(item.energy_uj for item in energy),
+        "macs": network.macs,
+        "effectual_macs": gemms + attention,
+        "skipped_macs": network.macs - gemms - attention,
+        "attention_macs": sum(op.macs for op in network.operations if isinstance(op, Attention)),
+        "max_rel_error": error,
+        "attention_latency_us": None if run.attention_ps is None else run.attention_ps / PS_PER_US,
+        "accuracy": _accuracy(execution, operands),
+        "items": network.items,
+        "items_per_s": network.items / (run.latency_ps * 1e-12) if run.latency_ps else None,
+        "bit_macs": gemms + (attention if not execution.heads else sum(part or 0 for part in bits)),
+        **products,
+        "block_ratio": block_ratio,
+        "head_ratio": head_ratio,
+        "saturated_operands": execution.saturated if execution.heads else None,
+        "weight_sparsity": plan.weight_sparsity,
+        "seed": config.seed,
+        "values": config.values,
+        "operands": _operands_text(config, operands),
+        "area_mm2": None if any(area is None for area in areas) else sum(areas),  # type: ignore[arg-type]
+        "dram_bytes": sum(k.run.dram_read_bytes + k.run.dram_write_bytes for k in run.kernels)
+        + sum(unit.run.dram_bytes for unit in run.units),
+        "launches": sum(len(kernel.run.launch_end) for kernel in run.kernels),
+    }
+
+
+def _operands_text(config: RunConfig, operands: OperandSet | None) -> str:
+    if operands is not None:
+        return operands.description
+    if config.scheme.startswith("tile_wise") or config.scheme.endswith("hdp"):
+        return f"none: time from shapes and synthetic masks of seed {config.seed}"
+    return "none: time from shapes alone"
+
+
+def _kernels(plan: NetworkPlan, run: NetworkRun, config: RunConfig) -> pd.DataFrame:
+    """A row for each kernel, transfer and attention on the unit, in order of begin."""
+    by_name = {kernel.name: kernel for kernel in run.kernels}
+    rows = []
+    for span in run.spans:
+        kernel = by_name.get(span.name)
+        part = kernel.part if kernel is not None else "transfer" if span.unit == "link" else "attention"
+        row: dict[str, object] = {
+            "name": span.name,
+            "device": span.unit,
+            "part": part,
+            "begin_us": span.begin_ps / PS_PER_US,
+            "end_us": span.end_ps / PS_PER_US,
+            "duration_us": (span.end_ps - span.begin_ps) / PS_PER_US,
+        }
+        rows.append(row | (_kernel_columns(kernel) if kernel is not None else {}))
+    order = ["name", "device", "part", "begin_us", "end_us", "duration_us", *_KERNEL_COLUMNS]
+    return pd.DataFrame(rows).reindex(columns=order).sort_values(["begin_us", "end_us"], kind="stable")
+
+
+_KERNEL_COLUMNS = (
+    "cycles",
+    "tile",
+    "split_k",
+    "thread_blocks",
+    "launches",
+    "macs",
+    "l2_read_bytes",
+    "dram_read_bytes",
+    "dram_write_bytes",
+    "index_bytes",
+    "bank_conflict_ways",
+)
+
+
+def _kernel_columns(kernel: KernelRun) -> dict[str, object]:
+    run = kernel.run
+    columns: dict[str, object] = {
+        "cycles": run.end / TICKS_PER_CYCLE,
+        "thread_blocks": len(run.block_end),
+        "launches": len(run.launch_end),
+        "l2_read_bytes": run.l2_read_bytes,
+        "dram_read_bytes": run.dram_read_bytes,
+        "dram_write_bytes": run.dram_write_bytes,
+    }
+    if isinstance(kernel.kernel, GemmPlan) and kernel.counts is not None:
+        tile, counts = kernel.kernel.tile, kernel.counts
+        columns |= {
+            "tile": f"{tile.tile_m}x{tile.tile_n}x{tile.tile_k}/{tile.stages}",
+            "split_k": kernel.kernel.split_k,
+            "macs": int(counts.macs.sum()),
+            "index_bytes": int(counts.index_bytes.sum()),
+            "bank_conflict_ways": int(
+                max(counts.conflict_ways_a.max(initial=1), counts.conflict_ways_b.max(initial=1))
+            ),
+        }
+    return columns
+
+
+def _units(config: RunConfig, run: NetworkRun) -> pd.DataFrame:
+    gpu, latency = config.hardware.gpu, run.latency_ps
+    to_ps = 1e12 / (gpu.clock * TICKS_PER_CYCLE)
+    compute = sum(int(k.run.sm_time[:, Cause.COMPUTE].sum()) for k in run.kernels) * to_ps / gpu.sm_count
+    rows = [
+        ("sm_multipliers", "gpu", compute),
+        ("l2", "gpu", sum(k.run.l2_busy for k in run.kernels) * to_ps),
+        ("dram", "gpu", sum(float(k.run.channel_busy.mean()) for k in run.kernels) * to_ps),
+    ]
+    if config.hardware.attention_unit is not None:
+        rows.append(("link", "link", float(latency - idle_ps(run.spans, "link", latency))))
+        busy: dict[str, float] = {}
+        for unit in run.units:
+            for name, ps in unit.run.busy_ps.items():
+                busy[name] = busy.get(name, 0.0) + ps
+        rows += [(name, "attention_unit", ps) for name, ps in busy.items()]
+    return pd.DataFrame(
+        [(n, d, ps / PS_PER_US, 100 * ps / latency if latency else 0.0) for n, d, ps in rows],
+        columns=["unit", "device", "busy_us", "utilisation_percent"],
+    )
+
+
+def _account(config: RunConfig, run: NetworkRun) -> pd.DataFrame:
+    """Whole picoseconds by cause, summed over the copies of a device (SMs, cores); they add up to copies x latency."""
+    gpu, latency = config.hardware.gpu, run.latency_ps
+    causes: dict[tuple[str, str], int] = {("gpu", cause.name.lower()): 0 for cause in Cause}
+    for kernel in run.kernels:
+        for cause, ps in zip(Cause, sm_time_ps(kernel.run, kernel.duration_ps, gpu.sm_count), strict=True):
+            causes["gpu", cause.name.lower()] += int(ps)
+    causes["gpu", "other_unit"] = gpu.sm_count * idle_ps(run.spans, "gpu", latency)
+    copies = {"gpu": gpu.sm_count}
+    if (unit := config.hardware.attention_unit) is not None:
+        copies["attention_unit"] = unit.cores
+        for part in run.units:
+            for name, ps in part.run.account_ps.items():
+                key = ("attention_unit", name)
+                causes[key] = causes.get(key, 0) + int(ps)
+        waiting = unit.cores * idle_ps(run.spans, "attention_unit", latency)
+        causes["attention_unit", "other_unit"] = waiting
+    rows = []
+    for (device, cause), ps in causes.items():
+        share = 100 * ps / (copies[device] * latency) if latency else 0.0
+        mean_ps = ps / copies[device]
+        cycles = mean_ps * (gpu.clock if device == "gpu" else unit.clock if unit else 0.0) * 1e-12
+        rows.append((device, cause, ps, mean_ps / PS_PER_US, cycles, share))
+    columns = ["device", "cause", "time_total_ps", "time_us", "cycles", "share_percent"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,16 @@
+"""Sphinx configuration: Markdown pages and the API from docstrings, warnings as errors."""
+
+from importlib.metadata import version as _version
+
+project = "accelsim"
+author = "the accelsim authors"
+copyright = "2026, the accelsim authors"  # noqa: A001
+release = _version("accelsim")
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "accelsim"
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
