@@ -130,6 +130,34 @@ def counts_of_mask(
     )
 
 
+def dense_counts(heads: int, n: int, head_dim: int) -> HdpCounts:
+    """Counts of `heads` heads with nothing pruned and every product taken, without a mask being written out."""
+    nb = block_count(n)
+
+    def each(number: int) -> IntArray:
+        return np.full(heads, number, dtype=np.int64)
+
+    def each_row(number: int) -> IntArray:
+        return np.full((heads, nb), number, dtype=np.int64)
+
+    return HdpCounts(
+        kept_blocks=each(nb * nb),
+        kept_elements=each(n * n),
+        query_rows_fetched=each(n),
+        key_rows_fetched=each(n),
+        value_rows_fetched=each(n),
+        integer_products=each(n * n * head_dim),
+        cross_products=each(2 * n * n * head_dim),
+        fraction_products=each(n * n * head_dim),
+        value_products=each(n * n * head_dim),
+        softmax_elements=each(n * n),
+        row_blocks=each_row(nb),
+        row_keys=each_row(n),
+        row_softmax=each_row(n),
+        row_values=each_row(n),
+    )
+
+
 def seeded_masks(heads: int, n: int, block_ratio: float, head_ratio: float, seed: int) -> tuple[BoolArray, BoolArray]:
     """Masks of given ratios for runs without values: which blocks and heads is drawn, how many is not.
 
