@@ -310,48 +310,14 @@ def hdp_attention(
     ValueError
         For shapes that differ, switches that do not exist or values out of range, NaN or infinity.
     """
-    parts = split_operands(
-        query,
-        key,
-        value,
-        integer_bits=integer_bits,
-        fraction_bits=fraction_bits,
-        rounding=rounding,
-        scale=scale,
-        center_keys=center_keys,
-    )
-    decision = decide(
-        parts.query_integer,
-        parts.key_integer,
-        importance=importance,
-        rho_b=rho_b,
-        tau_h=tau_h,
-        keep_importance=keep_importance,
-    )
-    output = attend(
-        parts,
-        decision.block_kept,
-        decision.head_kept,
-        pruned_score=pruned_score,
-        approximation=approximation,
-        exponential=exponential,
-    )
-    counts = counts_of_mask(
-        decision.block_kept,
-        decision.head_kept,
-        *query.shape[1:],
-        approximation=approximation,
-        pruned_score=pruned_score,
-    )
-    return HdpValues(
-        output,
-        decision.block_kept,
-        decision.head_kept,
-        decision.head_importance,
-        decision.importance,
-        counts,
-        parts.saturated,
-    )
+    number_format = {"integer_bits": integer_bits, "fraction_bits": fraction_bits}
+    parts = split_operands(query, key, value, **number_format, rounding=rounding, scale=scale, center_keys=center_keys)
+    integer = parts.query_integer, parts.key_integer
+    decision = decide(*integer, importance=importance, rho_b=rho_b, tau_h=tau_h, keep_importance=keep_importance)
+    masks = decision.block_kept, decision.head_kept
+    output = attend(parts, *masks, pruned_score=pruned_score, approximation=approximation, exponential=exponential)
+    counts = counts_of_mask(*masks, *query.shape[1:], approximation=approximation, pruned_score=pruned_score)
+    return HdpValues(output, *masks, decision.head_importance, decision.importance, counts, parts.saturated)
 
 
 def fixed_point_attention(

@@ -131,6 +131,21 @@ def reference_attention(
     return result
 
 
+def _reference_decision(
+    integer: Matrix, importance: str, rho_b: float, tau_h: float
+) -> tuple[Matrix, list[list[bool]], float, bool]:
+    """Importance of the blocks, which of them stay, the head's importance and whether it stays, from integer scores."""
+    blocks = _blocks(len(integer))
+    magnitude = [[sum(abs(integer[i][j]) for i in rows for j in columns) for columns in blocks] for rows in blocks]
+    signed = [[sum(integer[i][j] for i in rows for j in columns) for columns in blocks] for rows in blocks]
+    theta = magnitude if importance == "absolute" else signed
+    head_importance = sum(map(sum, magnitude)) / len(blocks) ** 2
+    head_kept = head_importance >= tau_h
+    thresholds = [reference_threshold(row, rho_b) for row in theta]
+    mask = [[head_kept and x >= threshold for x in row] for row, threshold in zip(theta, thresholds, strict=True)]
+    return theta, mask, head_importance, head_kept
+
+
 def _reference_head(
     split: list[list[list[tuple[int, int]]]],
     value: Matrix,
@@ -148,14 +163,8 @@ def _reference_head(
     ik, fk = ([[pair[part] for pair in row] for row in split[1]] for part in (0, 1))
     n, head_dim = len(value), len(value[0])
     integer = [[_dot(iq[i], ik[j]) for j in range(n)] for i in range(n)]
+    theta, mask, head_importance, head_kept = _reference_decision(integer, importance, rho_b, tau_h)
     blocks = _blocks(n)
-    magnitude = [[sum(abs(integer[i][j]) for i in rows for j in columns) for columns in blocks] for rows in blocks]
-    signed = [[sum(integer[i][j] for i in rows for j in columns) for columns in blocks] for rows in blocks]
-    theta = magnitude if importance == "absolute" else signed
-    head_importance = sum(map(sum, magnitude)) / len(blocks) ** 2
-    head_kept = head_importance >= tau_h
-    thresholds = [reference_threshold(row, rho_b) for row in theta]
-    mask = [[head_kept and x >= threshold for x in row] for row, threshold in zip(theta, thresholds, strict=True)]
     counts = dict.fromkeys(
         ("integer_products", "cross_products", "fraction_products", "value_products", "softmax_elements"), 0
     )
