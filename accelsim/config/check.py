@@ -64,9 +64,10 @@ def problem_line(spec: type[BaseModel], document: Document, root: str, detail: E
     path, owner = _locate(spec, detail["loc"])
     what = _what(path, owner, detail)
     where = str(document.place(path))
-    if detail["type"] == "value_error" and not path:
+    if detail["type"] == "value_error":
         # A rule over several fields: options that touched them may be the cause.
-        options = {str(place) for place in document.places.values() if place.option}
+        below = [place for at, place in document.places.items() if at[: len(path)] == path]
+        options = {str(place) for place in below if place.option} - {where}
         where += f" (with {', '.join(sorted(options))})" if options else ""
     return f"{where}: {dotted((root, *path))}: {what}"
 
@@ -144,4 +145,3 @@ def _what(path: KeyPath, owner: type[BaseModel] | None, detail: ErrorDetails) ->
 def _brief(value: Any) -> str:
     text = describe(value) if isinstance(value, dict | list | bool | int | float | str | None) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-

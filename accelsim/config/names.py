@@ -49,10 +49,13 @@ def built_in(kind: str) -> dict[str, Path]:
     Raises
     ------
     ConfigError
-        For an unknown folder.
+        For an unknown folder, or when two files bear one name.
     """
-    paths = (path for path in _part(kind).rglob("*") if path.suffix in _SUFFIXES)
-    return {path.stem: path for path in sorted(paths, key=lambda path: path.stem)}
+    found: dict[str, Path] = {}
+    for path in sorted(_part(kind).rglob("*"), key=lambda path: path.stem):
+        if path.suffix in _SUFFIXES and found.setdefault(path.stem, path) != path:
+            raise ConfigError(f"two files are called {path.stem!r}: {found[path.stem]} and {path}")
+    return found
 
 
 def available(kind: str) -> list[str]:
@@ -63,7 +66,7 @@ def available(kind: str) -> list[str]:
 def near(word: str, known: Iterable[str]) -> str:
     """``did you mean ...? allowed: ...`` for a word that is not among the known ones."""
     known = list(known)
-    matches = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    matches = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
     question = f"did you mean {' or '.join(map(repr, matches))}? " if matches else ""
     return f"{question}allowed: {', '.join(known) or 'nothing'}"
 

@@ -103,8 +103,8 @@ def format_quantity(value: float, dimension: str) -> str:
     dimension : str
         A key of `UNITS`.
     """
-    units = UNITS[dimension]
-    texts = [f"{value / size:.15g} {unit}" for unit, size in units.items() if size <= abs(value)]
+    units = sorted(UNITS[dimension].items(), key=lambda item: -item[1])
+    texts = [f"{value / size:.15g} {unit}" for unit, size in units if size <= abs(value)]
     exact = [text for text in texts if _QUANTITY.match(text) and parse_quantity(text, dimension) == value]
     return min(exact, key=len, default=f"{value!r} {CANONICAL[dimension]}")
 

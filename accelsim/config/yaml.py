@@ -22,8 +22,11 @@ from accelsim.errors import ConfigError
 
 KeyPath = tuple[str | int, ...]
 
-MAX_NODES = 200_000
+MAX_NODES = 50_000
 """Aliases can make a short file unfold without end; more values than this are refused."""
+
+
+MAX_DEPTH = 50
 
 
 @dataclass(frozen=True)
@@ -124,16 +127,15 @@ class _Converter:
 
     def convert(self, value: Any, path: KeyPath, line: int) -> Any:
         self.count += 1
+        if len(path) > MAX_DEPTH:
+            raise self.fail(line, f"nested more than {MAX_DEPTH} deep, or an alias refers to what it stands in")
         if self.count > MAX_NODES:
             raise self.fail(line, f"aliases unfold into more than {MAX_NODES} values")
         self.places[path] = Place(self.file, line)
         if isinstance(value, CommentedMap):
             return {key: self.convert(item, (*path, key), at) for key, item, at in self.entries(value, line)}
         if isinstance(value, CommentedSeq):
-            return [
-                self.convert(item, (*path, index), value.lc.item(index)[0] + 1)
-                for index, item in enumerate(value)
-            ]
+            return [self.convert(item, (*path, index), value.lc.item(index)[0] + 1) for index, item in enumerate(value)]
         if isinstance(value, TaggedScalar):
             raise self.fail(line, f"only plain values are allowed, not the tag {value.tag.value!r}")
         return plain(value)
