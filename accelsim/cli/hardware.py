@@ -26,21 +26,19 @@ def list_(json: options.Json = False) -> None:
     """List the machines: kind, size, peak rate and memory."""
     from accelsim.config.loader import available, load_spec
 
-    entries = [_entry(name, load_spec(name)) for folder in _FOLDERS for name in available(f"hwconfigs/{folder}")]
+    names = [name for folder in _FOLDERS for name in available(f"hwconfigs/{folder}")]
+    specs = {name: load_spec(name) for name in names}
+    entries = [{"name": name, "kind": spec.kind, "parts": _parts(name, spec)} for name, spec in specs.items()]
     if json:
         output.document(jsonlib.dumps({"hardware": entries}, indent=2, ensure_ascii=False))
         return
     titles = (("name", False), ("kind", False), ("SMs / PEs", True), ("peak (TFLOP/s)", True), ("memory", False))
-    rows = [
-        [
-            str(entry["name"]),
-            str(entry["kind"]).replace("_", " "),
-            str(entry["size"]),
-            output.amount(entry["peak_tflops"]),
-            str(entry["memory"]),
-        ]
-        for entry in entries
-    ]
+    rows = []
+    for name, spec in specs.items():
+        parts = _parts(name, spec)
+        peak = " + ".join(output.amount(part["peak_tflops"]) for part in parts)
+        size, memory = (" + ".join(str(part[key]) for part in parts) for key in ("size", "memory"))
+        rows.append([name, spec.kind.replace("_", " "), size, peak, memory])
     output.table("Hardware", [output.Column(*title) for title in titles], rows)
     output.lines(["Peak: 2 x multiply-accumulates a second, fp16 on tensor cores, 16-bit fixed point on a unit's PEs."])
 
@@ -57,93 +55,63 @@ def show(
     spec = load_spec(name)
     found = figures(spec)
     if json:
-        fields = [{"path": f.path, **_quantity(f), "source": f.source, "default": f.is_default} for f in found]
+        fields = [_field(figure) for figure in found]
         head = {"name": spec.name, "kind": spec.kind, "description": spec.description}
         output.document(jsonlib.dumps({**head, "fields": fields}, indent=2, ensure_ascii=False))
         return
     columns = [output.Column("field"), output.Column("value", True), output.Column("unit"), output.Column("source")]
     rows = []
     for figure in found:
-        value, unit = _readable(figure)
-        rows.append([figure.path, value, unit, figure.source or "default: none given"])
+        value, unit = _quantity(figure)
+        number = f"{value:.15g}" if isinstance(value, float) else str(value)
+        rows.append([figure.path, number, unit or "", figure.source or "default: none given"])
     output.table(f"{spec.name} ({spec.kind.replace('_', ' ')})", columns, rows)
     defaults = sum(figure.is_default for figure in found)
     output.lines([text for text in (" ".join(spec.description.split()),) if text])
     output.lines([f"{defaults} of {len(found)} figures are defaults."])
 
 
-def _entry(name: str, spec: "HardwareSpec") -> dict[str, object]:
-    """A machine's line of the list."""
+def _parts(name: str, spec: "HardwareSpec") -> list[dict[str, object]]:
+    """What the list tells of a machine, one entry for each of its devices."""
     from accelsim.config.hardware import AttentionUnit, Gpu, System
 
-    entry: dict[str, object] = {"name": name, "kind": spec.kind}
     if isinstance(spec, Gpu):
-        return entry | _gpu(spec)
+        return [_gpu(spec)]
     if isinstance(spec, AttentionUnit):
-        return entry | _unit(spec)
+        return [_unit(spec)]
     if not isinstance(spec, System):
         raise UserError(f"{name} is a {spec.kind}; systems, gpus and attention units are listed")
-    parts = [_gpu(spec.gpu), *([_unit(spec.attention_unit)] if spec.attention_unit else [])]
-    return entry | {
-        "size": " + ".join(str(part["size"]) for part in parts),
-        "peak_tflops": sum(float(str(part["peak_tflops"])) for part in parts),
-        "memory": " + ".join(str(part["memory"]) for part in parts),
-    }
+    return [_gpu(spec.gpu), *([_unit(spec.attention_unit)] if spec.attention_unit else [])]
 
 
 def _gpu(gpu: "Gpu") -> dict[str, object]:
+    from accelsim.config.quantity import format_quantity
+
     rates = gpu.tensor_core or gpu.cuda_core
     rate = rates.get("fp16") or max(rates.values(), default=0)
-    return {
-        "size": f"{gpu.sm_count} SMs",
-        "peak_tflops": 2 * rate * gpu.sm_count * gpu.clock / 1e12,
-        "memory": f"{_scaled(gpu.dram.capacity, 'bytes')}, {_scaled(gpu.dram.bandwidth, 'bandwidth')}",
-    }
+    memory = f"{format_quantity(gpu.dram.capacity, 'bytes')}, {format_quantity(gpu.dram.bandwidth, 'bandwidth')}"
+    peak = 2 * rate * gpu.sm_count * gpu.clock / 1e12
+    return {"size": f"{gpu.sm_count} SMs", "peak_tflops": peak, "memory": memory}
 
 
 def _unit(unit: "AttentionUnit") -> dict[str, object]:
+    from accelsim.config.quantity import format_quantity
+
     elements = unit.cores * unit.pe_rows * unit.pe_columns
-    return {
-        "size": f"{elements} PEs",
-        "peak_tflops": 2 * elements * unit.clock / 1e12,
-        "memory": f"{_scaled(unit.cores * unit.buffer, 'bytes')} on chip, {_scaled(unit.dram_bandwidth, 'bandwidth')}",
-    }
+    buffers = format_quantity(unit.cores * unit.buffer, "bytes")
+    memory = f"{buffers} on chip, {format_quantity(unit.dram_bandwidth, 'bandwidth')}"
+    return {"size": f"{elements} PEs", "peak_tflops": 2 * elements * unit.clock / 1e12, "memory": memory}
 
 
-def _scaled(value: float, dimension: str) -> str:
-    return " ".join(_in_unit(value, dimension))
+def _field(figure: "Figure") -> dict[str, object]:
+    value, unit = _quantity(figure)
+    return {"path": figure.path, "value": value, "unit": unit, "source": figure.source, "default": figure.is_default}
 
 
-def _in_unit(value: float, dimension: str) -> tuple[str, str]:
-    """A quantity in the largest unit in which it is at least 1; bytes in binary units where they are whole."""
-    from accelsim.config.quantity import CANONICAL, UNITS
-
-    units = {unit: size for unit, size in UNITS[dimension].items() if unit != "cycles"}
-    binary = {unit: size for unit, size in units.items() if "i" in unit}
-    whole = any(value >= size and (8 * value / size).is_integer() for size in binary.values()) and dimension == "bytes"
-    pool = binary if whole else {unit: size for unit, size in units.items() if unit not in binary}
-    fitting = [(size, unit) for unit, size in pool.items() if value >= size]
-    size, unit = max(fitting, default=(1.0, CANONICAL[dimension]))
-    return output.amount(value / size, 5), unit
-
-
-def _quantity(figure: "Figure") -> dict[str, object]:
-    """Value and canonical unit of a figure; no unit for a plain number or text."""
+def _quantity(figure: "Figure") -> tuple[int | float | str, str | None]:
+    """Value and unit of a figure; no unit for a plain number or text."""
     number, _, unit = str(figure.value).partition(" ")
-    if isinstance(figure.value, str) and unit:
-        try:
-            return {"value": float(number), "unit": unit}
-        except ValueError:
-            pass
-    return {"value": figure.value, "unit": None}
-
-
-def _readable(figure: "Figure") -> tuple[str, str]:
-    from accelsim.config.quantity import CANONICAL
-
-    quantity = _quantity(figure)
-    value, unit = quantity["value"], quantity["unit"]
-    dimension = next((name for name, canonical in CANONICAL.items() if canonical == unit), None)
-    if dimension is None or not isinstance(value, float):
-        return output.amount(value, 6), ""
-    return _in_unit(value, dimension)
+    try:
+        return (float(number), unit) if unit else (figure.value, None)
+    except ValueError:
+        return figure.value, None

@@ -3,9 +3,12 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import typer
 
+_WRAPPED = 24
+"""Characters that a column which may wrap needs at least."""
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -34,6 +37,8 @@ def amount(value: object, digits: int = 4) -> str:
         return "-"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
     if value and not 1e-3 <= abs(value) < 1e9:
         return f"{value:.{digits - 1}e}"
     whole = len(str(int(abs(value))))
@@ -81,14 +86,28 @@ def lines(texts: Sequence[str]) -> None:
 
 
 def _rich_table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Only a last column of text may wrap; on a narrow terminal the table runs over rather than lose cells."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
-    for column in columns:
-        drawn.add_column(column.title, justify="right" if column.number else "left", overflow="fold")
+    drawn = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1), pad_edge=False)
+    needed = 0
+    for index, column in enumerate(columns):
+        wraps = index == len(columns) - 1 and not column.number
+        heading = column.title.replace(" ", "\n") if column.number else column.title
+        cells = [*heading.split("\n"), *(row[index] for row in rows)]
+        longest = max(map(len, cells))
+        width = min(_WRAPPED, longest) if wraps else longest
+        needed += width + 2
+        justify: Literal["left", "right"] = "right" if column.number else "left"
+        drawn.add_column(heading, justify=justify, no_wrap=not wraps, overflow="fold", min_width=width)
     for row in rows:
         drawn.add_row(*map(Text, row))
-    Console().print(drawn)
+    console = Console()
+    if needed > console.width:
+        console = Console(width=needed)
+    console.print(Text(title, style="bold"))
+    console.print(drawn)
+    console.print()

@@ -22,8 +22,8 @@ _ROWS: tuple[tuple[str, str, Callable[[object], str]], ...] = (
     ("heads pruned", "head_ratio", percent),
     ("integer products", "integer_products", count),
     ("cross products", "cross_products", count),
-    ("P x V products", "value_products", count),
-    ("bit products / 256", "bit_macs", count),
+    ("PxV products", "value_products", count),
+    ("bit products/256", "bit_macs", count),
     ("largest error of the output", "max_rel_error", percent),
     ("accuracy", "accuracy", percent),
     ("DRAM traffic (B)", "dram_bytes", count),
@@ -87,8 +87,8 @@ _COMPARED: tuple[tuple[str, str, Callable[[object], str]], ...] = (
 _PRODUCTS: tuple[tuple[str, str, Callable[[object], str]], ...] = (
     ("integer products", "integer_products", count),
     ("cross products", "cross_products", count),
-    ("P x V products", "value_products", count),
-    ("bit products / 256", "bit_macs", count),
+    ("PxV products", "value_products", count),
+    ("bit products/256", "bit_macs", count),
     ("blocks pruned", "block_ratio", percent),
     ("heads pruned", "head_ratio", percent),
 )

@@ -25,9 +25,9 @@ def run(
 ) -> None:
     """Run one workload on one machine under one scheme: output, cycles, energy, and where they went."""
     chosen, device = options.check_scheme(scheme), options.check_engine(engine)
-    from accelsim.run import run as simulate
+    import accelsim
 
-    result = simulate(
+    result = accelsim.run(
         hardware,
         workload,
         scheme=chosen,
@@ -63,9 +63,9 @@ def compare(
     """Run several schemes on one machine and workload, and compare them with the dense one."""
     names = options.split_schemes(schemes)
     device = options.check_engine(engine)
-    from accelsim.run import compare as simulate
+    import accelsim
 
-    comparison = simulate(
+    comparison = accelsim.compare(
         hardware,
         workload,
         schemes=names,

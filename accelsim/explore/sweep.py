@@ -17,7 +17,6 @@ from accelsim.explore.records import Record, SweepFolder, frame_of
 from accelsim.explore.spec import NAMES, Scalar, Sweep
 from accelsim.results.schema import SCHEMA_VERSION
 from accelsim.results.store import json_text
-from accelsim.run import run_config
 
 INTERNAL = "internal error"
 """How the error of a point begins that is our mistake; such a point is tried again when the sweep is resumed."""
@@ -137,6 +136,8 @@ def evaluate_point(point: Point) -> Record:
     record: Record = {**point.settings, "error": point.problem, "config_hash": point.key}
     if point.config is None:
         return record
+    from accelsim.pipeline import run_config  # compiles kernels, which a sweep that only resumes does not need
+
     try:
         summary = run_config(point.config).summary
     except UserError as error:

@@ -36,8 +36,11 @@ def attention_share(result: Result) -> float | None:
 
 
 def defaults(result: Result) -> list[str]:
-    """Parameters that rest on a default, not on a source: dotted paths of the resolved config, sorted."""
-    return sorted(set(_defaults(result.provenance.get("config"), "")))
+    """What rests on a default, not on a source: dotted paths of the resolved config, then energies of actions."""
+    figures = sorted(set(_defaults(result.provenance.get("config"), "")))
+    rows = zip(result.energy["component"], result.energy["action"], result.energy["source"], strict=True)
+    energies = {f"energy.{component}.{action}" for component, action, source in rows if _is_default(source)}
+    return figures + sorted(energies)
 
 
 def _defaults(node: object, path: str) -> Iterable[str]:
@@ -45,10 +48,14 @@ def _defaults(node: object, path: str) -> Iterable[str]:
         return
     for key, entry in node.items():
         if key == "sources" and isinstance(entry, dict):
-            found = [name for name, source in entry.items() if str(source).lower().startswith("default")]
+            found = [name for name, source in entry.items() if _is_default(source)]
             yield from (f"{path}{name}" for name in found)
         else:
             yield from _defaults(entry, f"{path}{key}.")
+
+
+def _is_default(source: object) -> bool:
+    return str(source).startswith("default")
 
 
 def ratio(numerator: float, denominator: float) -> float | None:

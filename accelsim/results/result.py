@@ -157,7 +157,7 @@ class Result:
                 masks={name.removeprefix(_MASK): array for name, array in arrays.items() if name.startswith(_MASK)},
                 **tables,
             )
-        except (ValueError, KeyError, AttributeError, OSError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise ResultError(f"{where}: cannot be read as a result ({error})") from error
 
     def _arrays(self) -> dict[str, np.ndarray]:

@@ -44,10 +44,15 @@ def account(scheme: str, cycles: int) -> pd.DataFrame:
     total = cycles * 108
     parts = total * weights // weights.sum()
     parts[2] += total - parts.sum()
-    rows = [("gpu", cause, int(part), 100 * part / total) for cause, part in zip(CAUSES, parts, strict=True)]
+    rows = [
+        ("gpu", cause, int(part), part / 108e6, 100 * part / total) for cause, part in zip(CAUSES, parts, strict=True)
+    ]
     if "hdp" in scheme:
-        rows += [("attention_unit", name, 100 * share, float(share)) for name, share in (("cross", 55), ("idle", 45))]
-    return pd.DataFrame(rows, columns=["device", "cause", "time_total_ps", "share_percent"])
+        rows += [
+            ("attention_unit", name, 100 * share, share / 1e4, float(share))
+            for name, share in (("cross", 55), ("idle", 45))
+        ]
+    return pd.DataFrame(rows, columns=["device", "cause", "time_total_ps", "time_us", "share_percent"])
 
 
 def energy(scheme: str) -> pd.DataFrame:

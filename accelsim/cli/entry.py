@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from accelsim.cli import hardware, run, sweep, workload
+from accelsim.cli import hardware, output, run, sweep, workload
 from accelsim.cli.group import SuggestingGroup
 from accelsim.errors import UserError
 
@@ -74,13 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = app(args=[word for word in given if word != "--debug"], prog_name="accelsim", standalone_mode=False)
     except UserError as error:
-        typer.echo(f"error: {error}", err=True)
+        output.message(f"error: {error}")
         return USER
     except (typer.Abort, KeyboardInterrupt):
-        typer.echo("interrupted", err=True)
+        output.message("interrupted")
         return INTERRUPTED
     except Exception as error:
         return _usage(error) if isinstance(error, _CLICK_ERROR) else _internal(error, debug)
+    if status == INTERRUPTED:  # newer typers answer an interrupt with this status, older ones raise Abort
+        output.message("interrupted")
     return status if isinstance(status, int) else DONE
 
 
@@ -88,9 +90,9 @@ def _usage(error: Exception) -> int:
     """Report a mistake that typer found. Help asked for by giving no arguments is none, but asks for arguments too."""
     message = error.format_message() if hasattr(error, "format_message") else str(error)
     context = getattr(error, "ctx", None)
-    typer.echo(message if type(error).__name__ == "NoArgsIsHelpError" else f"error: {message}", err=True)
+    output.message(message if type(error).__name__ == "NoArgsIsHelpError" else f"error: {message}")
     if context is not None:
-        typer.echo(f"see: {context.command_path} --help", err=True)
+        output.message(f"see: {context.command_path} --help")
     return USER
 
 
@@ -99,5 +101,5 @@ def _internal(error: Exception, debug: bool) -> int:
         traceback.print_exception(error)
     text = " ".join(str(error).split())
     hint = "" if debug else "; --debug shows the traceback"
-    typer.echo(f"internal error: {type(error).__name__}: {text}{hint}. Please report it.", err=True)
+    output.message(f"internal error: {type(error).__name__}: {text}{hint}. Please report it.")
     return INTERNAL
