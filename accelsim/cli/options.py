@@ -45,7 +45,7 @@ Operands = Annotated[
     ),
 ]
 Out = Annotated[
-    Path | None, typer.Option(metavar="DIR", file_okay=False, show_default=False, help="Save results below.")
+    Path | None, typer.Option(metavar="DIR", file_okay=False, show_default=False, help="Folder to save to.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No tables and no messages; errors still show.")]
