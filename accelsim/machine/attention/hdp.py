@@ -92,7 +92,7 @@ class AttentionRun:
     """What happened on the unit."""
 
     end_ps: int
-    """The last output is in DRAM."""
+    """The last output is in DRAM, and no transfer is under way."""
     stage_head: IntArray
     """[records] a row for each stage of each head, in order of begin."""
     stage_core: IntArray
@@ -138,11 +138,13 @@ class _Core:
         self.back: list[tuple[int, int, int]] = []
         self.front: list[tuple[int, int, int]] = []
         self.write: list[tuple[int, int, int]] = []
+        self.wasted: list[tuple[int, int, int]] = []
         self.busy = dict.fromkeys(("integer_array", "sparsity_engine", "main_array", "softmax"), 0)
-        self.written_at = 0
+        self.settled_at = 0
+        """All transfers asked for so far are complete, those that nobody waits for included."""
 
     def account(self, end: int) -> IntArray:
-        layers = [self.main, self.softmax, self.back, self.front, self.write]
+        layers = [self.main, self.softmax, self.back, self.front, self.write, self.wasted]
         return attribute(layers, end, len(UnitCause), UnitCause.IDLE)
 
 
@@ -193,7 +195,7 @@ class _Unit:
             back = self.environment.process(self._back(core, number, head)) if kept else None
         if back is not None:
             yield back
-        yield self._until(core.written_at)
+        yield self._until(core.settled_at)
 
     def _front(self, core: _Core, number: int, head: int) -> Generator[simpy.Event, object, None]:
         begin = self.now
@@ -207,6 +209,9 @@ class _Unit:
             arrival = self.dram.request(self.costs.fraction_bytes[head])
             self.speculative_arrival[head] = arrival
             self._record(loaded, arrival, head, number, Stage.FETCH_FRACTIONS)
+            if not self.work.head_kept[head]:
+                core.wasted.append((loaded, arrival, UnitCause.FETCH_WAIT))
+                core.settled_at = max(core.settled_at, arrival)
         scores, engine = two_stage_pipeline(loaded, self.integer_ps, self.engine_ps)
         scored, decided = scores[-1][1], engine[-1][1] + self.clock.ps(DECISION_CYCLES)
         core.busy["integer_array"] += busy(scores)
@@ -247,9 +252,10 @@ class _Unit:
         self._use(core, number, head, scores, softmax, values)
         core.back.append((begin, end, UnitCause.FETCH_WAIT))
         yield self._until(end)
-        core.written_at = self.dram.request(costs.output_bytes[head])
-        core.write.append((max(end, core.write[-1][1] if core.write else 0), core.written_at, UnitCause.WRITE))
-        self._record(end, core.written_at, head, number, Stage.WRITE)
+        written = self.dram.request(costs.output_bytes[head])
+        core.settled_at = max(core.settled_at, written)
+        core.write.append((max(end, core.write[-1][1] if core.write else 0), written, UnitCause.WRITE))
+        self._record(end, written, head, number, Stage.WRITE)
 
     def _use(
         self,

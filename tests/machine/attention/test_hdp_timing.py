@@ -14,7 +14,7 @@ from accelsim.kernels.hdp_counts import HdpCounts, counts_of_mask, dense_counts,
 from accelsim.machine.attention.hdp import AttentionRun, Stage, UnitCause, simulate_hdp
 from accelsim.machine.attention.work import HeadWork, bit_products, dense_work, hdp_work, head_costs, products
 
-quick = settings(deadline=None, max_examples=40)
+quick = settings(deadline=None, max_examples=80)
 
 
 def make_unit(**changes: Any) -> AttentionUnit:
@@ -242,6 +242,12 @@ def test_operands_beyond_the_buffer_are_read_again() -> None:
     small, large = head_costs(make_unit(buffer="200 B"), work), head_costs(make_unit(), work)
     assert (small.load_bytes == 32 * 4 * (1 + 8)).all()
     assert (small.value_bytes == 8 * large.value_bytes).all()
+    few = np.zeros((1, 16, 16), dtype=bool)
+    few[:, :, :3] = True
+    narrow = hdp_work(counts_of_mask(few, np.ones(1, dtype=bool), 32, 8), 32, 8)
+    # 6 rows of K and V take 6 * (4 + 12 + 16) bytes; 32 rows of Q are read once in either case.
+    assert head_costs(make_unit(buffer="192 B"), narrow).fraction_bytes.tolist() == [(32 + 6) * 12]
+    assert head_costs(make_unit(buffer="191 B"), narrow).fraction_bytes.tolist() == [(32 + 6 * 8) * 12]
     dense = dense_work(1, 32, 8)
     assert head_costs(make_unit(buffer="200 B"), dense).load_bytes.tolist() == [32 * 16 * (1 + 2 * 8)]
     assert head_costs(make_unit(), dense).load_bytes.tolist() == [32 * 16 * 3]
@@ -272,6 +278,13 @@ def test_speculative_start_hides_the_fetch_and_pays_for_pruned_heads() -> None:
         simulate_hdp(make_unit(head_decision="speculative"), pruned).dram_bytes
         > simulate_hdp(make_unit(), pruned).dram_bytes
     )
+
+
+def test_a_speculative_fetch_that_nobody_uses_still_has_to_end() -> None:
+    pruned = hdp_work(counts_of_mask(np.zeros((1, 8, 8), dtype=bool), np.zeros(1, dtype=bool), 16, 8), 16, 8)
+    run = simulate_hdp(make_unit(head_decision="speculative", dram_latency="5 us"), pruned)
+    assert run.end_ps == interval(run, 0, Stage.FETCH_FRACTIONS)[1]
+    assert run.account_ps["fetch_wait"] == run.end_ps - interval(run, 0, Stage.DECISION)[1]
 
 
 def test_heads_wait_for_their_operands() -> None:
