@@ -70,7 +70,7 @@ class _Tensors:
         self.dtype = dtype
 
     def __getitem__(self, name: str) -> FloatArray:
-        return self.held[name]  # type: ignore[return-value]
+        return self.held[name]
 
     def write(self, name: str, values: NDArray[Any]) -> None:
         """Store a tensor as memory would: integers as they are, others on the format's grid."""
@@ -120,7 +120,9 @@ def _gemm(planned: PlannedOperation, gemm: Gemm, tensors: _Tensors) -> None:
 
 def _attention_on_gpu(planned: PlannedOperation, attention: Attention, tensors: _Tensors) -> None:
     scores_plan, softmax, context_plan = planned.kernels
-    assert isinstance(scores_plan, GemmPlan) and isinstance(softmax, Elementwise) and isinstance(context_plan, GemmPlan)
+    assert isinstance(scores_plan, GemmPlan)
+    assert isinstance(softmax, Elementwise)
+    assert isinstance(context_plan, GemmPlan)
     query, key, value = (split_heads(tensors[name], attention) for name in _inputs(attention))
     scores = multiply(scores_plan, query, np.ascontiguousarray(key.transpose(0, 2, 1)))
     scores = round_to_format(scores, tensors.dtype)
@@ -135,7 +137,7 @@ def _inputs(attention: Attention) -> tuple[str, str, str]:
 
 
 def attention_on_unit(query: FloatArray, key: FloatArray, value: FloatArray, config: RunConfig) -> UnitValues:
-    """Attention of [heads, n, head_dim] operands on the unit, pruned as the config says or, dense_on_unit, not at all."""
+    """Attention of [heads, n, head_dim] operands on the unit: pruned as the config says, dense_on_unit not at all."""
     options = config.hdp
     heads, n, head_dim = query.shape
     if config.scheme == "dense_on_unit":

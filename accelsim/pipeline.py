@@ -135,9 +135,9 @@ def compare(
 ) -> Comparison:
     """Run one workload on one machine under several schemes.
 
-    Speed-ups refer to the dense scheme, which is run whether or not it is asked for. When a scheme computes attention on
-    the attention unit, dense attention on that unit (``dense_on_unit``) joins the table, so that what the machine gives
-    and what the algorithm gives are told apart.
+    Speed-ups refer to the dense scheme, which is run whether or not it is asked for. When a scheme computes attention
+    on the attention unit, dense attention on that unit (``dense_on_unit``) joins the table, so that what the machine
+    gives and what the algorithm gives are told apart.
 
     Parameters
     ----------
@@ -167,4 +167,4 @@ def compare(
         )
         for scheme in dict.fromkeys(["dense", *wanted])
     }
-    return Comparison(tuple(found[scheme] for scheme in wanted), found["dense"])  # type: ignore[index]
+    return Comparison(tuple(found[scheme] for scheme in wanted), found["dense"])

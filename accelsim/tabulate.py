@@ -70,9 +70,11 @@ def _products(run: NetworkRun) -> dict[str, int | float | None]:
     """Products on the attention unit: plain counts, and as bit products over 256 (what a 16 x 16 multiplier does)."""
     if not run.units:
         return {f"{name}_{kind}": None for kind in ("products", "bit_macs") for name in PRODUCTS}
-    plain = {f"{name}_products": sum(unit.run.products[name] for unit in run.units) for name in PRODUCTS}
-    bits = {f"{name}_bit_macs": sum(unit.run.bit_products[name] for unit in run.units) / 256 for name in PRODUCTS}
-    return plain | bits
+    found: dict[str, int | float | None] = {}
+    for name in PRODUCTS:
+        found[f"{name}_products"] = sum(unit.run.products[name] for unit in run.units)
+        found[f"{name}_bit_macs"] = sum(unit.run.bit_products[name] for unit in run.units) / 256
+    return found
 
 
 def _work(plan: NetworkPlan, execution: Execution) -> tuple[int, int]:
@@ -262,14 +264,14 @@ def _account(config: RunConfig, run: NetworkRun) -> pd.DataFrame:
         for part in run.units:
             for name, ps in part.run.account_ps.items():
                 key = ("attention_unit", name)
-                causes[key] = causes.get(key, 0) + int(ps)
+                causes[key] = causes.get(key, 0) + ps
         waiting = unit.cores * idle_ps(run.spans, "attention_unit", latency)
         causes["attention_unit", "other_unit"] = waiting
     rows = []
-    for (device, cause), ps in causes.items():
+    for (device, name), ps in causes.items():
         share = 100 * ps / (copies[device] * latency) if latency else 0.0
         mean_ps = ps / copies[device]
         cycles = mean_ps * (gpu.clock if device == "gpu" else unit.clock if unit else 0.0) * 1e-12
-        rows.append((device, cause, ps, mean_ps / PS_PER_US, cycles, share))
+        rows.append((device, name, ps, mean_ps / PS_PER_US, cycles, share))
     columns = ["device", "cause", "time_total_ps", "time_us", "cycles", "share_percent"]
     return pd.DataFrame(rows, columns=columns)

@@ -201,6 +201,8 @@ class Library(Spec):
     """fp32 kernels without tensor cores."""
     split_k: list[int] = [1]
     """Values of split-K that the library uses."""
+    efficiency: float = Field(default=1.0, gt=0, le=1)
+    """Rate of its main loops over what the machine's `tensor_efficiency` gives: older kernels issue less well."""
     sources: dict[str, str]
 
 

@@ -44,7 +44,8 @@ def dynamic_energy(unit: str, counts: Mapping[str, int], table: EnergyTable) -> 
     for action, count in counts.items():
         if count and action not in table.actions:
             raise ConfigError(
-                f"energy table {table.name} has no action {action!r} ({ACTIONS[action]}); it has {', '.join(table.actions)}"
+                f"energy table {table.name} has no action {action!r} ({ACTIONS[action]}); "
+                f"it has {', '.join(table.actions)}"
             )
         if count:
             source = table.sources.get(f"actions.{action}", table.sources.get("actions", "default"))

@@ -163,7 +163,8 @@ class _Schedule:
     def on_unit(self, planned: PlannedOperation, unit_run: UnitRun) -> None:
         """Q, K and V over the link as each is ready, the unit, and the output back."""
         attention, link = planned.operation, self.system.link
-        assert isinstance(attention, Attention) and link is not None
+        assert isinstance(attention, Attention)
+        assert link is not None
         each = unit_run.link_bytes // 4
         arrived = []
         for tensor in _inputs(planned):
@@ -235,7 +236,7 @@ def simulate(plan: NetworkPlan, execution: Execution, config: RunConfig) -> Netw
 def sm_time_ps(run: DeviceRun, duration_ps: int, sm_count: int) -> NDArray[np.object_]:
     """Time of all SMs by cause in whole picoseconds, which add up to `sm_count` x `duration_ps`.
 
-    Each cause has its own timer in ticks; the running sum over causes is converted, so that rounding never leaves a gap.
+    Each cause has its own timer in ticks; the running sum over causes is converted, so that rounding leaves no gap.
     """
     total_ticks, total_ps = run.end * sm_count, duration_ps * sm_count
     reached = [0]

@@ -14,8 +14,8 @@ from accelsim.mapping.gemm import plan_gemm
 from accelsim.mapping.plan import GemmPlan
 from accelsim.model.attention import attention_as_gemms
 from accelsim.model.graph import Attention, Elementwise, Gemm, Network, Operation
-from accelsim.pruning.packing import TileWiseWeights
 from accelsim.pruning.pack import pack
+from accelsim.pruning.packing import TileWiseWeights
 from accelsim.pruning.seeded import seeded_mask
 from accelsim.pruning.tile_wise import TileWiseMask, tile_wise_masks
 

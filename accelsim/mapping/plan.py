@@ -80,6 +80,8 @@ class GemmPlan:
     """K-steps that one simulated event stands for: 1, or at least stages - 1."""
     activations: str = "transposed"
     shared_layout: str = "swizzled"
+    efficiency: float = 1.0
+    """Of the library that the kernel is from: its main loop's rate over the machine's."""
     weights: TileWiseWeights | None = None
     """Packed weights of a tile-wise product; None when it is dense."""
     padded_k: int | None = None

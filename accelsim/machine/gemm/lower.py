@@ -1,11 +1,12 @@
 """From a planned GEMM and its counts to the flat program that the GEMM device runs.
 
-This is where bytes and multiply-accumulates become ticks: each service time is rounded up once, here, so that the event
-core and its SimPy twin add up the same integers. Tiles of A are identified by (batch, row panel, chunk of k), tiles of B
-by (batch, column panel, chunk of k); they are the unit of L2 residency and of DRAM traffic.
+This is where bytes and multiply-accumulates become ticks: each service time is rounded up once, here, so that the
+event core and its SimPy twin add up the same integers. Tiles of A are identified by (batch, row panel, chunk of k),
+tiles of B by (batch, column panel, chunk of k); they are the unit of L2 residency and of DRAM traffic.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,12 @@ REDUCE_ELEMENTS = 4096
 """Output elements of one thread block of the kernel that adds up split-K's parts."""
 
 ACCUMULATOR_BYTES = 4
+
+Fields = dict[str, Any]
+"""Fields of a `DeviceProgram` by name."""
+
+Ranges = dict[tuple[int, ...], tuple[IntArray, IntArray]]
+"""First tile and number of tiles of every chunk, by (weight tile, k0, k1)."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Clockwork:
         gap = self.gpu.launch.graph if launch == "graph" else self.gpu.launch.stream
         return self.seconds(gap + self.gpu.launch.start_drain)
 
-    def machine(self) -> dict[str, int]:
+    def machine(self) -> Fields:
         """The fields of a `DeviceProgram` that describe the device."""
         gpu = self.gpu
         return {
@@ -65,7 +72,7 @@ class Clockwork:
             "block_setup": self.cycles(gpu.block_setup),
         }
 
-    def tiles(self, tile_bytes: IntArray) -> dict[str, IntArray]:
+    def tiles(self, tile_bytes: IntArray) -> Fields:
         """Placement of operand tiles, laid one after another in memory, on the DRAM channels."""
         dram = self.gpu.dram
         address = np.concatenate([[0], np.cumsum(tile_bytes)[:-1]]).astype(np.int64) if len(tile_bytes) else tile_bytes
@@ -113,9 +120,7 @@ def _panels(starts: IntArray, stops: IntArray) -> tuple[IntArray, IntArray]:
     return index.astype(np.int64), (stops - starts)[first]
 
 
-def _span_table(
-    keys: list[IntArray], ranges: "dict[tuple[int, ...], tuple[IntArray, IntArray]]", padding: int
-) -> tuple[IntArray, IntArray, IntArray]:
+def _span_table(keys: list[IntArray], ranges: Ranges, padding: int) -> tuple[IntArray, IntArray, IntArray]:
     """Join span lists of distinct keys; returns each block's entry and the joined tables."""
     stacked = np.stack(keys, axis=1)
     distinct, index = np.unique(stacked, axis=0, return_inverse=True)
@@ -144,7 +149,7 @@ def _operand_a(plan: GemmPlan, element_bytes: int) -> _Operand:
     panel, widths = _panels(blocks.m0, blocks.m1)
     wanted = np.full(tiles_per_panel, chunk, np.int64)
     wanted[-1] = plan.gemm.k - chunk * (tiles_per_panel - 1)
-    ranges = {}
+    ranges: Ranges = {}
     if plan.weights is None:
         for k0, k1 in {(int(a), int(b)) for a, b in zip(blocks.k0, blocks.k1, strict=True)}:
             ranges[(0, k0, k1)] = _spans(*_ranges(k0, k1, chunk), chunk)
@@ -179,7 +184,7 @@ def _operand_b(plan: GemmPlan, element_bytes: int) -> _Operand:
     tiles_per_panel = max(1, -(-int(depth.max(initial=1)) // chunk))
     starts = np.arange(tiles_per_panel, dtype=np.int64) * chunk
     rows = np.clip(depth[:, None] - starts[None, :], 0, chunk)
-    ranges = {
+    ranges: Ranges = {
         (0, k0, k1): _spans(*_ranges(k0, k1, chunk), chunk)
         for k0, k1 in {(int(a), int(b)) for a, b in zip(blocks.k0, blocks.k1, strict=True)}
     }
@@ -202,8 +207,8 @@ def _warm(tile_bytes: IntArray, groups: list[IntArray], capacity: int) -> IntArr
     return np.concatenate(chosen) if chosen else np.empty(0, np.int64)
 
 
-def _launches(plan: GemmPlan, clock: Clockwork, launch: str) -> dict[str, IntArray]:
-    """Launch rows of the plan's own kernels: when the host makes them known, and what goes before each in its stream."""
+def _launches(plan: GemmPlan, clock: Clockwork, launch: str) -> Fields:
+    """Launch rows of the plan's own kernels: when the host makes them known, and what precedes each in its stream."""
     gpu, count = clock.gpu, len(plan.launches)
     overhead = clock.launch_overhead(launch)
     every = clock.seconds(gpu.launch.host if launch == "stream" else gpu.launch.graph)
@@ -231,12 +236,19 @@ def _launches(plan: GemmPlan, clock: Clockwork, launch: str) -> dict[str, IntArr
     }
 
 
-def _block_times(plan: GemmPlan, counts: BlockCounts, clock: Clockwork) -> dict[str, IntArray]:
+def mac_rate(gpu: Gpu, dtype: str, unit: str) -> float:
+    """Multiply-accumulates a cycle of one SM in a main loop with its operands at hand."""
+    if unit == "cuda_core":
+        return gpu.cuda_core[dtype]  # type: ignore[index]
+    return gpu.tensor_core[dtype] * gpu.tensor_efficiency  # type: ignore[index]
+
+
+def _block_times(plan: GemmPlan, counts: BlockCounts, clock: Clockwork) -> Fields:
     """Service times of the plan's thread blocks."""
     gpu, tile = clock.gpu, plan.tile
     steps = np.maximum(counts.steps, 1)
     dtype = plan.gemm.dtype
-    rate = gpu.cuda_core[dtype] if tile.unit == "cuda_core" else gpu.tensor_core[dtype] * gpu.tensor_efficiency  # type: ignore[index]
+    rate = mac_rate(gpu, dtype, tile.unit) * plan.efficiency
     loads = -(-((counts.load_a_sectors + counts.load_b_sectors) * SECTOR_BYTES + counts.index_bytes) // steps)
     shared = clock.stream(counts.shared_bytes_per_step, gpu.shared_memory.bandwidth)
     contended = clock.stream(counts.shared_bytes_per_step_with_conflicts, gpu.shared_memory.bandwidth)
@@ -256,7 +268,7 @@ def _block_times(plan: GemmPlan, counts: BlockCounts, clock: Clockwork) -> dict[
     }
 
 
-def _reduction(plan: GemmPlan, clock: Clockwork, output_bytes: int) -> tuple[dict[str, IntArray], dict[str, IntArray]]:
+def _reduction(plan: GemmPlan, clock: Clockwork, output_bytes: int) -> tuple[Fields, Fields]:
     """Launch and blocks of the kernel that adds up the parts of split-K, which lie in L2."""
     gpu, gemm = clock.gpu, plan.gemm
     elements = gemm.batch * gemm.m * gemm.n

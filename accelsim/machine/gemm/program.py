@@ -1,4 +1,4 @@
-"""What the GEMM device runs and what it reports: flat integer arrays, the interface of the event core and its SimPy twin.
+"""What the GEMM device runs and what it reports: flat integer arrays, the interface of event core and SimPy twin.
 
 Device time is int64 ticks, `TICKS_PER_CYCLE` to a cycle. Every service time is rounded once, here in the program, so
 that both engines add up the same integers.
@@ -19,7 +19,7 @@ class Cause(IntEnum):
     """What an SM's time is spent on. Each has a timer of its own; together they are the whole of the time."""
 
     LAUNCH = 0
-    """No thread block has reached the SM since the start, or all launches so far are done and the next has not begun."""
+    """No launch is active: the first has not begun, or all so far are done and the next has not begun."""
     PROLOGUE = 1
     """A thread block is set up, or fills its first stage."""
     COMPUTE = 2
