@@ -32,6 +32,7 @@ class L2(Spec):
     """The cache that all SMs share."""
 
     capacity: Bytes
+    """Of the whole cache."""
     bandwidth: Rate
     """Bytes a cycle over all SMs."""
     port: Rate
@@ -42,11 +43,13 @@ class Dram(Spec):
     """Main memory."""
 
     capacity: Bytes
+    """Of the board."""
     bandwidth: Bandwidth
     """Peak of the datasheet."""
     efficiency: float = Field(gt=0, le=1)
     """Share of the peak that streams reach."""
     channels: int = Field(gt=0, le=64)
+    """Independent channels; each serves one request after another."""
     interleave: Bytes
     """Consecutive bytes that lie in one channel."""
 
@@ -71,6 +74,7 @@ class Gpu(Spec):
     name: str
     description: str = ""
     sm_count: int = Field(gt=0, le=4096)
+    """Streaming multiprocessors."""
     clock: Frequency
     """Sustained clock of the SMs; every rate in B/cycle and every latency in cycles refers to it."""
     tensor_core: dict[Dtype, int]
@@ -86,7 +90,9 @@ class Gpu(Spec):
     registers_per_sm: int = Field(gt=0)
     """32-bit registers."""
     max_threads_per_sm: int = Field(gt=0)
+    """Threads that one SM holds at once."""
     max_blocks_per_sm: int = Field(gt=0)
+    """Thread blocks that one SM holds at once."""
     l2: L2
     dram: Dram
     load_latency: Cycles
@@ -103,6 +109,7 @@ class Gpu(Spec):
     energy: str
     """Table of energy per action (`hwconfigs/energy`)."""
     area: Area | None = None
+    """Of the die; left out where no source gives it."""
     sources: dict[str, str]
 
     @model_validator(mode="after")
@@ -121,26 +128,35 @@ class AttentionUnit(Spec):
     name: str
     description: str = ""
     algorithm: Literal["hdp"]
+    """What the unit computes."""
     cores: int = Field(gt=0)
     """Each core works on one head at a time."""
     clock: Frequency
+    """Of the whole unit."""
     pe_rows: int = Field(gt=1)
+    """Rows of a core's array of processing elements."""
     pe_columns: int = Field(gt=1)
     """One 16-bit multiplier a processing element; both even, since pruning decides on 2 x 2 blocks."""
     softmax_elements_per_cycle: int = Field(gt=0)
+    """Scores that a core's softmax unit takes in each cycle."""
     sparsity_blocks_per_cycle: int = Field(gt=0)
     """2 x 2 blocks whose importance the sparsity engine takes in each cycle."""
     buffer: Bytes
     """On-chip memory of one core for operands and integer scores of its head."""
     max_head_dim: int = Field(gt=0)
+    """Longest row of Q, K or V that the unit takes."""
     dram_bandwidth: Bandwidth
     """Shared by the cores."""
     dram_latency: Time
+    """From a request to its first data."""
     head_decision: Literal["barrier", "speculative"] = "barrier"
     """Whether fractions of a head wait for its decision (barrier) or are fetched before it is known (speculative)."""
     process_node: Length
+    """Named for comparison; nothing is scaled by it."""
     energy: str
+    """Table of energy per action (`hwconfigs/energy`)."""
     area: Area | None = None
+    """Left out where no source gives it."""
     sources: dict[str, str]
 
     @model_validator(mode="after")
@@ -155,8 +171,11 @@ class Link(Spec):
     """What joins GPU and attention unit."""
 
     bandwidth: Bandwidth
+    """Of the one transfer that is under way; others wait."""
     latency: Time
+    """Of one transfer, beyond its bytes."""
     energy_per_byte: Energy
+    """Moved, on both sides together."""
     sources: dict[str, str]
 
 
@@ -167,8 +186,11 @@ class System(Spec):
     name: str
     description: str = ""
     gpu: Gpu
+    """The GEMM device: a name, a path, or its keys (with `extends`, if wanted)."""
     attention_unit: AttentionUnit | None = None
+    """The co-processor, given likewise; left out, the GPU computes attention."""
     link: Link | None = None
+    """Needed if and only if there is an attention unit."""
     sources: dict[str, str] = {}
 
     @model_validator(mode="after")
@@ -182,11 +204,17 @@ class KernelTile(Spec):
     """One kernel of a library: its thread-block tile and what a thread block occupies."""
 
     tile_m: int = Field(gt=0)
+    """Rows of the output tile."""
     tile_n: int = Field(gt=0)
+    """Columns of the output tile."""
     tile_k: int = Field(gt=0)
+    """Depth of a k-step."""
     stages: int = Field(ge=2, le=16)
+    """Tiles in flight in shared memory."""
     threads: int = Field(gt=0, le=1024)
+    """Of a thread block."""
     registers_per_thread: int = Field(gt=0, le=255)
+    """32-bit registers."""
 
 
 class Library(Spec):
@@ -213,6 +241,7 @@ class EnergyTable(Spec):
     name: str
     description: str = ""
     process_node: Length
+    """To which the figures belong."""
     actions: dict[str, Energy]
     """Energy of one action, by name (`accelsim.energy.actions` lists the names and what one of each is)."""
     static_power: dict[str, Power] = {}

@@ -11,13 +11,19 @@ class Mapping(Spec):
     """How GEMMs are cut into thread blocks. The closed form chooses what is left out among the library's kernels."""
 
     tile_m: int | None = Field(default=None, gt=0)
+    """Rows of a thread block's output tile."""
     tile_n: int | None = Field(default=None, gt=0)
+    """Columns of it."""
     tile_k: int | None = Field(default=None, gt=0)
+    """Depth of a k-step."""
     stages: int | None = Field(default=None, ge=2, le=16)
+    """Tiles in flight in shared memory; `stages - 1` k-steps are loaded ahead."""
     split_k: int | None = Field(default=None, gt=0)
+    """Thread blocks that share the k of one output tile."""
     raster: Literal["along_m", "along_n", "swizzle"] = "swizzle"
     """Order of output tiles: down the columns, along the rows, or in square groups of `swizzle_width` tiles."""
     swizzle_width: int = Field(default=8, gt=0)
+    """Side of such a group."""
     shared_layout: Literal["swizzled", "padded", "linear"] = "swizzled"
     """Placement of operand tiles in shared memory; ``linear`` meets in banks."""
     max_events: int = Field(default=40_000, ge=100)
@@ -47,11 +53,13 @@ class Hdp(Spec):
     integer_bits: int = Field(default=4, ge=1, le=15)
     """Bits before the binary point, sign included."""
     fraction_bits: int = Field(default=12, ge=0, le=15)
+    """Bits after it."""
     rounding: Literal["truncate", "floor", "round"] = "truncate"
     """How the integer part is taken from a fixed-point number."""
     scale: float = Field(default=1.0, gt=0)
     """Q and K are multiplied by it before they are rounded, and scores divided by its square after."""
     importance: Literal["absolute", "signed"] = "absolute"
+    """Whether blocks are ranked by the sum of magnitudes of their integer scores or by the sum itself."""
     center_keys: Literal["none", "dynamic"] = "none"
     """``dynamic`` takes the mean key of the sequence from every key, which softmax does not see."""
     pruned_score: Literal["excluded", "zero", "zero_in_denominator"] = "excluded"
@@ -63,6 +71,7 @@ class Hdp(Spec):
     approximation: bool = True
     """Whether the product of the fractions is dropped."""
     exponential: Literal["polynomial", "exact"] = "polynomial"
+    """A polynomial of second order with range reduction, as hardware has it, or the exact one."""
     block_ratio: float | None = Field(default=None, ge=0, lt=1)
     """Share of blocks pruned when values are off (a seeded mask, so named in the output)."""
     head_ratio: float | None = Field(default=None, ge=0, lt=1)

@@ -15,13 +15,16 @@ class Caches(Spec):
     """What lies in L2 when a kernel starts. In a network, activations were just written and weights were not."""
 
     activations: CacheState = "warm"
+    """The first operand."""
     weights: CacheState = "cold"
+    """The second operand."""
 
 
 class Operands(Spec):
     """How synthetic operands are drawn. Results name the distribution."""
 
     distribution: Literal["normal", "uniform"] = "normal"
+    """Of activations and weights."""
     activation_scale: float = Field(default=1.0, gt=0)
     """Standard deviation (normal) or half range (uniform) of activations."""
     weight_scale: float | None = Field(default=None, gt=0)
@@ -32,8 +35,11 @@ class _Workload(Spec):
     name: str = ""
     description: str = ""
     dtype: Dtype = "fp16"
+    """Format of operands and of what kernels write."""
     caches: Caches = Caches()
+    """What lies in L2 when a kernel starts."""
     operands: Operands = Operands()
+    """How synthetic operands are drawn."""
     launch: Literal["graph", "stream"] = "graph"
     """Whether kernels replay from a graph or are launched one by one."""
     defaults: Defaults = Defaults()
@@ -45,8 +51,11 @@ class GemmWorkload(_Workload):
 
     kind: Literal["gemm"]
     m: int = Field(gt=0)
+    """Rows of A and C."""
     n: int = Field(gt=0)
+    """Columns of B and C."""
     k: int = Field(gt=0)
+    """Columns of A, rows of B."""
 
 
 class AttentionWorkload(_Workload):
@@ -54,9 +63,13 @@ class AttentionWorkload(_Workload):
 
     kind: Literal["attention"]
     batch: int = Field(default=1, gt=0)
+    """Sequences."""
     heads: int = Field(gt=0)
+    """Of each sequence."""
     sequence: int = Field(gt=0)
+    """Tokens of a sequence."""
     head_dim: int = Field(gt=0)
+    """Length of a row of Q, K and V in one head."""
 
 
 class EncoderWorkload(_Workload):
@@ -64,11 +77,17 @@ class EncoderWorkload(_Workload):
 
     kind: Literal["encoder"]
     layers: int = Field(default=1, gt=0)
+    """Encoder layers, one after another."""
     batch: int = Field(default=1, gt=0)
+    """Sequences."""
     sequence: int = Field(gt=0)
+    """Tokens of a sequence."""
     hidden: int = Field(gt=0)
+    """Width of a token; a multiple of `heads`."""
     heads: int = Field(gt=0)
+    """Of each layer."""
     ffn: int = Field(gt=0)
+    """Width inside the feed-forward part."""
 
     @model_validator(mode="after")
     def _heads(self) -> "EncoderWorkload":
@@ -84,6 +103,7 @@ class VisionWorkload(EncoderWorkload):
     patch: int = Field(gt=0)
     """Side of a square patch in pixels; every patch is a token."""
     classes: int = Field(gt=1)
+    """Outputs of the classifier."""
     weights: str
     """.npz of the weights, a path relative to the YAML."""
     data: str
@@ -100,8 +120,11 @@ class LinearLayer(Spec):
 
     type: Literal["linear"]
     rows: int = Field(gt=0)
+    """Rows of x."""
     inputs: int = Field(gt=0)
+    """Columns of x."""
     outputs: int = Field(gt=0)
+    """Columns of y."""
 
 
 class Conv2dLayer(Spec):
@@ -109,13 +132,21 @@ class Conv2dLayer(Spec):
 
     type: Literal["conv2d"]
     batch: int = Field(default=1, gt=0)
+    """Images."""
     height: int = Field(gt=0)
+    """Of an image."""
     width: int = Field(gt=0)
+    """Of an image."""
     channels: int = Field(gt=0)
+    """Of an image."""
     filters: int = Field(gt=0)
+    """Channels of the output."""
     kernel: int = Field(gt=0)
+    """Side of the square window."""
     stride: int = Field(default=1, gt=0)
+    """Of the window, both ways."""
     padding: int = Field(default=0, ge=0)
+    """Zeros on each side."""
 
 
 class LstmLayer(Spec):
@@ -123,9 +154,13 @@ class LstmLayer(Spec):
 
     type: Literal["lstm"]
     batch: int = Field(default=1, gt=0)
+    """Sequences."""
     steps: int = Field(gt=0)
+    """Length of a sequence."""
     inputs: int = Field(gt=0)
+    """Width of x."""
     hidden: int = Field(gt=0)
+    """Width of h."""
 
 
 class AttentionLayer(Spec):
@@ -133,9 +168,13 @@ class AttentionLayer(Spec):
 
     type: Literal["attention"]
     batch: int = Field(default=1, gt=0)
+    """Sequences."""
     heads: int = Field(gt=0)
+    """Of each sequence."""
     sequence: int = Field(gt=0)
+    """Tokens of a sequence."""
     head_dim: int = Field(gt=0)
+    """Length of a row of Q, K and V in one head."""
 
 
 Layer = Annotated[LinearLayer | Conv2dLayer | LstmLayer | AttentionLayer, Field(discriminator="type")]
@@ -146,6 +185,7 @@ class NetworkWorkload(_Workload):
 
     kind: Literal["network"]
     layers: list[Layer] = Field(min_length=1)
+    """Each with its `type`: linear, conv2d, lstm or attention."""
 
 
 Workload = Annotated[

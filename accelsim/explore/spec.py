@@ -33,11 +33,17 @@ class SweepSpec(Spec):
     name: str = ""
     description: str = ""
     hardware: str
+    """Name or path, as for `accelsim run`."""
     workload: str
+    """Name or path, as for `accelsim run`."""
     scheme: SchemeName = "dense"
+    """As for `accelsim run`."""
     values: bool = True
+    """Whether products are computed."""
     engine: Engine = "events"
+    """As for `accelsim run`."""
     seed: int = Field(default=0, ge=0)
+    """As for `accelsim run`."""
     grid: dict[str, list[Any]] = {}
     """For each path (as in ``--set``, or one of `NAMES`) the values that it takes."""
     zip: dict[str, list[Any]] = {}
