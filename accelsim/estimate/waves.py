@@ -1,0 +1,131 @@
+"""Waves of thread blocks in closed form: the device of `accelsim.machine.gemm`, without its events.
+
+All functions are pure and work on arrays elementwise; times are in any one unit (cycles or ticks).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Kernels of equal thread blocks, one to an element."""
+
+    blocks: Array
+    resident: Array
+    """Thread blocks that an SM holds at once."""
+    steps: Array
+    """K-steps of a thread block."""
+    compute: Array
+    """Time of a k-step on the tensor core, or in shared memory if that is longer."""
+    port: Array
+    """Time of a k-step's loads on the SM's L2 port."""
+    l2: Array
+    """Time of a k-step's loads in L2."""
+    window: Array
+    """K-steps in flight."""
+    setup: Array
+    latency: Array
+    miss_latency: Array
+    """What a tile from DRAM takes beyond `latency`."""
+    epilogue: Array
+    """Time of a thread block's epilogue on its SM."""
+    last_epilogue: Array
+    """Likewise, of the largest of the thread blocks."""
+    epilogue_l2: Array
+    """Time of its writes in L2."""
+    epilogue_dram: Array
+    """Time of its writes in DRAM."""
+
+
+@dataclass(frozen=True)
+class Reads:
+    """DRAM time of the tiles that waves miss: that of the first wave, of each in the middle, and of the last."""
+
+    first: Array
+    middle: Array
+    last: Array
+
+
+def waves(blocks: Array, sm_count: Array | int, resident: Array) -> tuple[Array, Array]:
+    """Full waves before the last one, and the thread blocks of the last (1 to sm_count x resident)."""
+    slots = sm_count * resident
+    full = np.maximum(np.ceil(blocks / slots) - 1, 0)
+    return full, blocks - full * slots
+
+
+def kernel_time(kernel: Kernel, sm_count: Array | int, reads: Reads) -> Array:
+    """Time from the dispatch of a kernel's first thread block to the end of its last.
+
+    A k-step of a wave with c thread blocks on an SM takes the longest of: c times its compute, c times its loads on the
+    port, those of all thread blocks in L2, latency over the window, the wave's misses over its k-steps. Before it come
+    set-up and the first load. The epilogues of an SM's thread blocks follow each other; with several resident, all but
+    the first wave's hide behind each other's main loops. The first loads of the whole device meet in L2 and DRAM.
+    """
+    full, rest = waves(kernel.blocks, sm_count, kernel.resident)
+    per_sm = np.ceil(rest / sm_count)
+    wave = _Wave(kernel, kernel.resident, sm_count * kernel.resident)
+    last = _Wave(kernel, per_sm, rest)
+    first_period, period = wave.period(reads.first, True), wave.period(reads.middle, False)
+    # The last epilogue of a full wave, as far as the wave's own time does not cover it.
+    covered = period - wave.prologue(reads.middle) - wave.shared_time(reads.middle, False)
+    drain = np.clip(kernel.epilogue - covered, 0, kernel.epilogue)
+    before = np.where(full > 0, first_period + (full - 1) * period + drain, 0.0)
+    only = full == 0
+    main = np.maximum(
+        np.where(only, last.shared_time(reads.last, True), last.shared_time(reads.last, False)),
+        last.alone_time(reads.last),
+    )
+    epilogue = np.maximum(np.where(only, per_sm, 1.0) * kernel.last_epilogue, rest * kernel.epilogue_l2)
+    result: Array = before + last.prologue(reads.last) + main + epilogue
+    return result
+
+
+@dataclass(frozen=True)
+class _Wave:
+    """Thread blocks that begin together: `per_sm` to an SM, `active` in all."""
+
+    kernel: Kernel
+    per_sm: Array
+    active: Array
+
+    def latency(self, read: Array) -> Array:
+        """From asking for a k-step's tiles to using them, in a wave that reads `read` from DRAM."""
+        kernel = self.kernel
+        miss = kernel.miss_latency + read / np.maximum(kernel.steps * self.active, 1)
+        return kernel.latency + np.maximum(np.maximum(kernel.port, kernel.l2), np.where(read > 0, miss, 0.0))
+
+    def prologue(self, read: Array) -> Array:
+        """From dispatch to the first k-step."""
+        return self.kernel.setup + np.where(self.kernel.steps > 0, self.latency(read), 0.0)
+
+    def period(self, read: Array, together: bool) -> Array:
+        """From the dispatch of a full wave to that of the next; writes to DRAM drain behind and share its channels."""
+        own = np.maximum(self.shared_time(read, together), self.alone_time(read) + self.kernel.epilogue)
+        result: Array = np.maximum(self.prologue(read) + own, read + self.active * self.kernel.epilogue_dram)
+        return result
+
+    def shared_time(self, read: Array, together: bool) -> Array:
+        """Time of the main loops as what the thread blocks share bounds it."""
+        kernel = self.kernel
+        step = np.maximum(self.per_sm * np.maximum(kernel.compute, kernel.port), self.active * kernel.l2)
+        if not together:
+            return np.maximum(kernel.steps * step, read)
+        ahead = np.minimum(kernel.window, kernel.steps)
+        fill = np.maximum(self.active * ahead * kernel.l2, read * ahead / np.maximum(kernel.steps, 1))
+        own = kernel.steps * self.per_sm * np.maximum(kernel.compute, kernel.port)
+        # An SM's first thread block waits for its share of the loads ahead of it, its last one for all of them.
+        begun = np.maximum(own + fill / self.per_sm, own / self.per_sm + fill)
+        return np.maximum(np.maximum(begun, kernel.steps * step), read)
+
+    def alone_time(self, read: Array) -> Array:
+        """Time of one thread block's main loop as its own compute and window bound it."""
+        kernel = self.kernel
+        # A window of k-steps goes by at the pace of compute; the next one waits for loads issued as this one began.
+        windows, rest = np.divmod(np.maximum(kernel.steps - 1, 0), kernel.window)
+        pace = np.maximum(self.latency(read), kernel.window * kernel.compute)
+        return np.where(kernel.steps > 0, windows * pace + (rest + 1) * kernel.compute, 0.0)
