@@ -23,7 +23,7 @@ from accelsim.kernels.conflicts import fragment_ways
 from accelsim.kernels.sectors import SECTOR_BYTES, ActivationLayout, gather_sectors, matrix_sectors, tile_sectors
 from accelsim.mapping.blocks import ceil_div, run_lengths, split_length, take_blocks
 from accelsim.mapping.plan import BlockTable, GemmPlan, IntArray
-from accelsim.mapping.tiles import ACCUMULATOR_BYTES, ELEMENT_BYTES, OUTPUT_BYTES, reader_grid
+from accelsim.mapping.tiles import ACCUMULATOR_BYTES, ELEMENT_BYTES, OUTPUT_BYTES, shared_traffic
 from accelsim.pruning.packing import TileWiseWeights
 
 __all__ = ["INDEX_BYTES", "SECTOR_BYTES", "BlockCounts", "count_blocks"]
@@ -113,14 +113,13 @@ def count_blocks(plan: GemmPlan, gpu: Gpu) -> BlockCounts:
 def _shared_memory(plan: GemmPlan, gpu: Gpu, element: int) -> dict[str, IntArray]:
     """Shared-memory traffic of a k-step, alike for all thread blocks."""
     tile = plan.tile
-    readers_m, readers_n = reader_grid(tile, gpu)
-    a_bytes, b_bytes = tile.tile_m * tile.tile_k * element, tile.tile_n * tile.tile_k * element
+    written, read_a, read_b = shared_traffic(tile, gpu, element)
     a_row = (tile.tile_m if plan.activations == "transposed" else tile.tile_k) * element
     banks = gpu.shared_memory.banks
     values = {
-        "shared_write_per_step": a_bytes + b_bytes,
-        "shared_read_a_per_step": readers_n * a_bytes,
-        "shared_read_b_per_step": readers_m * b_bytes,
+        "shared_write_per_step": written,
+        "shared_read_a_per_step": read_a,
+        "shared_read_b_per_step": read_b,
         "conflict_ways_a": fragment_ways(plan.shared_layout, a_row, banks=banks),  # type: ignore[arg-type]
         "conflict_ways_b": fragment_ways(plan.shared_layout, tile.tile_n * element, banks=banks),  # type: ignore[arg-type]
     }

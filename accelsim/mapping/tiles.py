@@ -150,3 +150,13 @@ def reader_grid(tile: TileShape, gpu: Gpu) -> tuple[int, int]:
     grids = [(m, warps // m) for m in range(1, warps + 1) if warps % m == 0]
     roomy = [(m, n) for m, n in grids if tile.tile_m >= 16 * m and tile.tile_n >= 8 * n]
     return min(roomy or grids, key=lambda grid: (grid[1] * tile.tile_m + grid[0] * tile.tile_n, -grid[0]))
+
+
+def shared_traffic(tile: TileShape, gpu: Gpu, element_bytes: int) -> tuple[int, int, int]:
+    """Bytes that a k-step writes to shared memory, and that it reads from there of A and of B.
+
+    Both operand tiles are written once and read as often as `reader_grid` has it.
+    """
+    a_bytes, b_bytes = tile.tile_m * tile.tile_k * element_bytes, tile.tile_n * tile.tile_k * element_bytes
+    readers_m, readers_n = reader_grid(tile, gpu)
+    return a_bytes + b_bytes, readers_n * a_bytes, readers_m * b_bytes

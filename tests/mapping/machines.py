@@ -11,7 +11,7 @@ _GPU: dict[str, Any] = {
     "registers_per_sm": 65536, "max_threads_per_sm": 2048, "max_blocks_per_sm": 32,
     "l2": {"capacity": "6 MiB", "bandwidth": "512 B/cycle", "port": "64 B/cycle"},
     "dram": {
-        "capacity": "1 GiB", "bandwidth": "100 GB/s", "efficiency": 0.8, "channels": 8, "interleave": "256 B",
+        "capacity": "1 GiB", "bandwidth": "400 GB/s", "efficiency": 0.8, "channels": 8, "interleave": "256 B",
     },
     "load_latency": "600 cycles", "miss_latency": "200 cycles", "block_setup": "150 cycles",
     "epilogue": "8 B/cycle",

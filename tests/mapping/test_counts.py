@@ -31,8 +31,9 @@ def plan_of(
     blocks = build_blocks(gemm, columns, (tile[0], tile[2]), split_k, ("swizzle", 2), padded_k)
     shares = 1 + int(blocks.split.max(initial=0))
     return GemmPlan(
-        gemm, shape, blocks, one_launch("g", blocks), shares, 1, activations, shared_layout, weights, padded_k
-    )
+        gemm, shape, blocks, one_launch("g", blocks), shares, 1, activations, shared_layout, weights=weights,
+        padded_k=padded_k,
+    )  # fmt: skip
 
 
 def touched(rows: range | list[int], columns: range | list[int], leading: int, element: int) -> int:
