@@ -31,7 +31,7 @@ class Strips(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def pack_rows(first: int, last: int, source: Array, strips: Strips, panels: Array) -> None:
-    """Strips first:last of A to panels of ROWS rows, k-major; rows beyond the strip are zero."""
+    """Strips first:last of A to panels of ROWS rows, k-major; beyond the strip zeros, which cost no denormals."""
     for strip in range(first, last):
         target, leading = strips.panel[strip], strips.leading[strip]
         for row in range(0, strips.extent[strip], ROWS):
@@ -58,7 +58,7 @@ def copy(count: int, source: Array, origin: int, target: Array, place: int) -> N
 
 @njit(cache=True, nogil=True)
 def pack_columns(first: int, last: int, source: Array, strips: Strips, panels: Array) -> None:
-    """Strips first:last of B to panels of COLUMNS columns, k-major; columns beyond the strip are zero."""
+    """Strips first:last of B to panels of COLUMNS columns, k-major; beyond the strip zeros, which cost no denormals."""
     for strip in range(first, last):
         depth = strips.depth[strip]
         whole, rest = divmod(strips.extent[strip], COLUMNS)

@@ -179,11 +179,19 @@ def test_dense_product_beyond_one_tile(dtype: str, shape: tuple[int, int, int]) 
 
 
 def test_largest_int8_sums_are_exact() -> None:
-    a = np.full((1, 3, 4099), -128, np.int8)
-    b = np.full((1, 4099, 5), -128, np.int8)
-    b[0, 7] = 127
+    """Odd products, whose sum float32 could not hold beyond 2^24."""
+    a = np.full((1, 3, 4099), 127, np.int8)
+    b = np.full((1, 4099, 5), 127, np.int8)
+    b[0, 7] = -128
     result = block_product(a, b, dense_table(1, 3, 5, 4099, (64, 64, 4099)))
-    np.testing.assert_array_equal(result, np.full((1, 3, 5), 4098 * 2**14 - 128 * 127))
+    np.testing.assert_array_equal(result, np.full((1, 3, 5), 4098 * 127**2 - 127 * 128))
+
+
+def test_tiles_of_different_heights_may_begin_in_one_row() -> None:
+    a, b = random_operand((1, 60, 30), "int8", 1), random_operand((1, 30, 50), "int8", 2)
+    ranges = [(0, 20, 0, 25), (20, 60, 0, 25), (0, 45, 25, 31), (45, 60, 25, 31), (0, 60, 31, 50)]
+    blocks = table([(0, *edges, 0, 30, 0, 0) for edges in ranges])
+    np.testing.assert_array_equal(block_product(a, b, blocks), a.astype(np.int64) @ b)
 
 
 def test_split_k_adds_up_to_the_whole() -> None:

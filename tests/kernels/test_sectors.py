@@ -4,64 +4,65 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from accelsim.kernels.reference import rectangle_sectors
 from accelsim.kernels.sectors import ActivationLayout, gather_sectors, matrix_sectors, tile_sectors
 
-RUN = st.tuples(st.integers(0, 40), st.integers(0, 40)).map(sorted)
-LEADING = st.one_of(st.integers(40, 60), st.sampled_from([64, 96]))
 LAYOUTS: tuple[ActivationLayout, ...] = ("transposed", "row_major")
+LEADING = st.one_of(st.integers(1, 48), st.sampled_from([32, 64, 65]))
 BYTES = st.sampled_from([1, 2, 4])
+BLOCKS = 10
 
 
-def steps(run: list[int], step: int) -> list[range]:
+def runs(generator: np.random.Generator, size: int) -> NDArray[np.int64]:
+    """[2, BLOCKS] runs within range(size), among them empty ones and the whole."""
+    edges = np.sort(generator.integers(0, size + 1, (2, BLOCKS)), axis=0)
+    edges[:, generator.random(BLOCKS) < 0.4] = [[0], [size]]
+    return edges
+
+
+def steps(first: int, last: int, step: int) -> list[range]:
     """K-steps of a run; a step of 0 takes it whole."""
-    first, last = run
     starts = range(first, last, step) if step else [first]
     return [range(start, min(start + step, last) if step else last) for start in starts]
 
 
-@settings(deadline=None, max_examples=60)
-@given(m=RUN, n=RUN, k=RUN, shape=st.tuples(LEADING, LEADING, LEADING), size=BYTES, tile_k=st.integers(0, 20))
-def test_dense_tiles(
-    m: list[int], n: list[int], k: list[int], shape: tuple[int, int, int], size: int, tile_k: int
-) -> None:
+@settings(deadline=None, max_examples=40)
+@given(shape=st.tuples(LEADING, LEADING, LEADING), size=BYTES, tile_k=st.integers(0, 20), seed=st.integers(0, 9999))
+def test_dense_tiles(shape: tuple[int, int, int], size: int, tile_k: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    m, n, k = (runs(generator, extent) for extent in shape)
     for layout in LAYOUTS:
-        a, b = tile_sectors([m[0]], [m[1]], [n[0]], [n[1]], [k[0]], [k[1]], *shape, size, tile_k, layout)
-        depths = steps(k, tile_k)
-        if layout == "row_major":
-            assert a == sum(rectangle_sectors(range(*m), depth, shape[2], size) for depth in depths)
-        else:
-            assert a == sum(rectangle_sectors(depth, range(*m), shape[0], size) for depth in depths)
-        assert b == sum(rectangle_sectors(depth, range(*n), shape[1], size) for depth in depths)
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    kept=st.lists(st.lists(st.integers(0, 63), unique=True, max_size=30).map(sorted), min_size=1, max_size=3),
-    m=RUN,
-    shape=st.tuples(LEADING, st.sampled_from([64, 65, 77])),
-    size=BYTES,
-    tile_k=st.integers(0, 12),
-    data=st.data(),
-)
-def test_gathered_rows(
-    kept: list[list[int]], m: list[int], shape: tuple[int, int], size: int, tile_k: int, data: st.DataObject
-) -> None:
-    row_start = np.cumsum([0, *map(len, kept)])
-    offsets = np.concatenate([np.array(rows, int) - np.arange(len(rows)) for rows in kept]).astype(np.int32)
-    shares = [sorted(data.draw(st.tuples(*[st.integers(0, len(rows))] * 2))) for rows in kept]
-    k0, k1 = np.transpose(shares)
-    tiles = range(len(kept))
-    for layout in LAYOUTS:
-        result = gather_sectors(offsets, row_start, tiles, k0, k1, m[0], m[1], shape[1], shape[0], size, layout, tile_k)
-        for tile in tiles:
-            depths = [[kept[tile][row] for row in step] for step in steps(shares[tile], tile_k)]
-            if layout == "transposed":
-                expected = sum(rectangle_sectors(depth, range(*m), shape[0], size) for depth in depths)
+        a, b = tile_sectors(m[0], m[1], n[0], n[1], k[0], k[1], *shape, size, tile_k, layout)
+        for block in range(BLOCKS):
+            rows, columns, depths = range(*m[:, block]), range(*n[:, block]), steps(k[0, block], k[1, block], tile_k)
+            if layout == "row_major":
+                assert a[block] == sum(rectangle_sectors(rows, depth, shape[2], size) for depth in depths)
             else:
-                expected = sum(rectangle_sectors(range(*m), depth, shape[1], size) for depth in depths)
-            assert result[tile] == expected
+                assert a[block] == sum(rectangle_sectors(depth, rows, shape[0], size) for depth in depths)
+            assert b[block] == sum(rectangle_sectors(depth, columns, shape[1], size) for depth in depths)
+
+
+@settings(deadline=None, max_examples=40)
+@given(m=LEADING, k=LEADING, size=BYTES, tile_k=st.integers(0, 12), density=st.floats(0, 1), seed=st.integers(0, 9999))
+def test_gathered_rows(m: int, k: int, size: int, tile_k: int, density: float, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    kept = [np.flatnonzero(generator.random(k) < density) for _ in range(BLOCKS)]
+    row_start = np.cumsum([0, *map(len, kept)])
+    offsets = np.concatenate([rows - np.arange(len(rows)) for rows in kept]).astype(np.int32)
+    k0, k1 = np.transpose([runs(generator, len(rows))[:, 0] for rows in kept])
+    m0, m1 = runs(generator, m)
+    for layout in LAYOUTS:
+        result = gather_sectors(offsets, row_start, range(BLOCKS), k0, k1, m0, m1, k, m, size, layout, tile_k)
+        for block in range(BLOCKS):
+            rows = range(m0[block], m1[block])
+            depths = [kept[block][step.start : step.stop] for step in steps(k0[block], k1[block], tile_k)]
+            if layout == "transposed":
+                expected = sum(rectangle_sectors(depth, rows, m, size) for depth in depths)
+            else:
+                expected = sum(rectangle_sectors(rows, depth, k, size) for depth in depths)
+            assert result[block] == expected
 
 
 def test_an_odd_leading_dimension_costs_sectors() -> None:
