@@ -122,6 +122,9 @@ def _panels(starts: IntArray, stops: IntArray) -> tuple[IntArray, IntArray]:
 
 def _span_table(keys: list[IntArray], ranges: Ranges, padding: int) -> tuple[IntArray, IntArray, IntArray]:
     """Join span lists of distinct keys; returns each block's entry and the joined tables."""
+    if not len(keys[0]):
+        nothing = np.empty(0, np.int64)
+        return nothing, nothing, nothing
     stacked = np.stack(keys, axis=1)
     distinct, index = np.unique(stacked, axis=0, return_inverse=True)
     firsts, counts, begin, at = [], [], [], 0
@@ -179,7 +182,7 @@ def _operand_b(plan: GemmPlan, element_bytes: int) -> _Operand:
     blocks, chunk = plan.blocks, plan.tile.tile_k * plan.steps_per_chunk
     panel, widths = _panels(blocks.n0, blocks.n1)
     depth = np.full(len(widths), plan.gemm.k, np.int64)
-    if plan.weights is not None:
+    if plan.weights is not None and len(panel):
         depth[panel] = plan.weights.row_count[blocks.weight_tile]
     tiles_per_panel = max(1, -(-int(depth.max(initial=1)) // chunk))
     starts = np.arange(tiles_per_panel, dtype=np.int64) * chunk
