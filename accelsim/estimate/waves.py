@@ -76,10 +76,10 @@ def kernel_time(kernel: Kernel, sm_count: Array | int, reads: Reads) -> Array:
     drain = np.clip(kernel.epilogue - covered, 0, kernel.epilogue)
     before = np.where(full > 0, first_period + (full - 1) * period + drain, 0.0)
     only = full == 0
-    main = np.maximum(
-        np.where(only, last.shared_time(reads.last, True), last.shared_time(reads.last, False)),
-        last.alone_time(reads.last),
-    )
+    # Thread blocks of a later wave follow each other by an epilogue; those of the first one end together.
+    spread = np.where(only, 0.0, per_sm - 1) * kernel.epilogue
+    shared = np.where(only, last.shared_time(reads.last, True), last.shared_time(reads.last, False))
+    main = np.maximum(shared, last.alone_time(reads.last) + spread)
     epilogue = np.maximum(np.where(only, per_sm, 1.0) * kernel.last_epilogue, rest * kernel.epilogue_l2)
     result: Array = before + last.prologue(reads.last) + main + epilogue
     return result
@@ -105,8 +105,11 @@ class _Wave:
 
     def period(self, read: Array, together: bool) -> Array:
         """From the dispatch of a full wave to that of the next; writes to DRAM drain behind and share its channels."""
-        own = np.maximum(self.shared_time(read, together), self.alone_time(read) + self.kernel.epilogue)
-        result: Array = np.maximum(self.prologue(read) + own, read + self.active * self.kernel.epilogue_dram)
+        kernel = self.kernel
+        own = np.maximum(self.shared_time(read, together), self.alone_time(read) + kernel.epilogue)
+        l2 = self.active * (kernel.steps * kernel.l2 + kernel.epilogue_l2)
+        drain = np.maximum(self.per_sm * kernel.epilogue, read + self.active * kernel.epilogue_dram)
+        result: Array = np.maximum(self.prologue(read) + own, np.maximum(l2, drain))
         return result
 
     def shared_time(self, read: Array, together: bool) -> Array:

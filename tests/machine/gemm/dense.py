@@ -54,7 +54,8 @@ class Tile:
 
 
 def _ticks(cycles: NDArray[np.float64] | float) -> NDArray[np.int64]:
-    return np.ceil(np.asarray(cycles) * TICKS_PER_CYCLE).astype(np.int64)
+    result: NDArray[np.int64] = np.ceil(np.asarray(cycles) * TICKS_PER_CYCLE).astype(np.int64)
+    return result
 
 
 def dense_program(
@@ -107,7 +108,7 @@ def dense_program(
         block_epilogue_dram=_ticks(out / machine.dram_rate) if split_k == 1 else 0 * full, block_epilogue_bytes=out,
         span_first=np.arange(chunks), span_count=np.ones(chunks, np.int64),
         tile_bytes=tile_bytes, tile_dram=_ticks(tile_bytes / channels / (machine.dram_rate / machine.channels)),
-        tile_channel=np.arange(len(tile_bytes)) * 3 % machine.channels, tile_channels=channels,
+        tile_channel=np.arange(len(tile_bytes)) * 40503 // 64 % machine.channels, tile_channels=channels,
         warm_tiles=warm_tiles[fits],
     )  # fmt: skip
     return _with_reduction(program, m * n, split_k, machine) if split_k > 1 and reduce else program
