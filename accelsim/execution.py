@@ -24,6 +24,7 @@ from accelsim.model.attention import join_heads, split_heads
 from accelsim.model.elementwise import apply_elementwise, gelu
 from accelsim.model.graph import Attention, Elementwise, Gemm
 from accelsim.model.operands import OperandSet
+from accelsim.pruning.recorded import read_masks, recorded_mask
 
 FloatArray = NDArray[np.float32]
 
@@ -169,17 +170,23 @@ def _dense_heads(heads: int, n: int, head_dim: int) -> HeadMasks:
 
 
 def _unvalued_heads(attention: Attention, config: RunConfig) -> HeadMasks:
-    """Counts of attention without values: everything kept, or seeded masks of the ratios that the config names."""
+    """Counts of attention without values: everything kept, recorded masks, or seeded ones of named ratios."""
     options = config.hdp
     heads = attention.batch * attention.heads
     if config.scheme == "dense_on_unit":
         return _dense_heads(heads, attention.sequence, attention.head_dim)
-    if options.block_ratio is None or options.head_ratio is None:
+    if config.masks is not None:
+        nb = block_count(attention.sequence)
+        kept = recorded_mask(read_masks(config.masks), f"{attention.name}.blocks", (heads, nb, nb), config.masks)
+        alive = np.asarray(kept.any(axis=(1, 2)))
+    elif options.block_ratio is None or options.head_ratio is None:
         raise MappingError(
             "without values HDP prunes what you name: set hdp.block_ratio and hdp.head_ratio "
-            "(for example --set hdp.block_ratio=0.7 --set hdp.head_ratio=0.1), or run with values"
+            "(for example --set hdp.block_ratio=0.7 --set hdp.head_ratio=0.1), give masks that a run recorded "
+            "(--masks), or run with values"
         )
-    kept, alive = seeded_masks(heads, attention.sequence, options.block_ratio, options.head_ratio, config.seed)
+    else:
+        kept, alive = seeded_masks(heads, attention.sequence, options.block_ratio, options.head_ratio, config.seed)
     counts = counts_of_mask(
         kept,
         alive,

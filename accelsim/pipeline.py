@@ -68,6 +68,7 @@ def run(
     values: bool = True,
     seed: int = 0,
     operands: str | Path | None = None,
+    masks: str | Path | None = None,
     sparsity: float | None = None,
 ) -> Result:
     """Run one workload on one machine under one scheme.
@@ -88,6 +89,8 @@ def run(
         Of synthetic operands and masks.
     operands : path or None
         .npz of the user's matrices: A and B, or Q, K and V.
+    masks : path or None
+        Folder of a saved result whose masks a run without values takes.
     sparsity : float or None
         Short for ``tile_wise.sparsity=...``.
 
@@ -109,7 +112,8 @@ def run(
         engine=engine,
         values=values,
         seed=seed,
-        operands=None if operands is None else str(operands),
+        operands=operands,
+        masks=masks,
     )
     return run_config(config)
 
@@ -131,6 +135,7 @@ def compare(
     values: bool = True,
     seed: int = 0,
     operands: str | Path | None = None,
+    masks: str | Path | None = None,
     sparsity: float | None = None,
 ) -> Comparison:
     """Run one workload on one machine under several schemes.
@@ -143,7 +148,7 @@ def compare(
     ----------
     schemes : sequence of str
         In the order of the table.
-    hardware, workload, sets, engine, values, seed, operands, sparsity
+    hardware, workload, sets, engine, values, seed, operands, masks, sparsity
         As for `run`.
 
     Returns
@@ -163,6 +168,7 @@ def compare(
             values=values,
             seed=seed,
             operands=operands,
+            masks=masks,
             sparsity=sparsity,
         )
         for scheme in dict.fromkeys(["dense", *wanted])

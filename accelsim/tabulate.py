@@ -165,7 +165,8 @@ def _operands_text(config: RunConfig, operands: OperandSet | None) -> str:
     if operands is not None:
         return operands.description
     if config.scheme.startswith("tile_wise") or config.scheme.endswith("hdp"):
-        return f"none: time from shapes and synthetic masks of seed {config.seed}"
+        masks = "recorded masks" if config.masks is not None else f"synthetic masks of seed {config.seed}"
+        return f"none: time from shapes and {masks}"
     return "none: time from shapes alone"
 
 

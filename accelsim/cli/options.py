@@ -34,6 +34,15 @@ Values = Annotated[
     bool, typer.Option("--values/--no-values", help="Whether products are computed, or time follows from shapes alone.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
+Masks = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RESULT",
+        exists=True,
+        show_default=False,
+        help="Folder of a saved result whose masks a run with --no-values takes.",
+    ),
+]
 Operands = Annotated[
     Path | None,
     typer.Option(

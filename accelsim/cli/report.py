@@ -66,7 +66,7 @@ def compare(comparison: "Comparison") -> None:
     if unit:
         columns = [Column("scheme"), *(Column(title, number=True) for title, _, _ in _PRODUCTS)]
         rows = [[str(row["scheme"]), *(show(_null(row[key])) for _, key, show in _PRODUCTS)] for row in unit]
-        table("Attention unit", columns, rows)
+        table("Products on the attention unit, and as bit products over 256 (1 for whole ones)", columns, rows)
     lines(comparison.notes())
 
 
@@ -85,10 +85,12 @@ _COMPARED: tuple[tuple[str, str, Callable[[object], str]], ...] = (
     ("accuracy", "accuracy", percent),
 )
 _PRODUCTS: tuple[tuple[str, str, Callable[[object], str]], ...] = (
-    ("integer products", "integer_products", count),
-    ("cross products", "cross_products", count),
-    ("PxV products", "value_products", count),
-    ("bit products/256", "bit_macs", count),
+    ("integer", "integer_products", count),
+    ("bits/256", "integer_bit_macs", count),
+    ("cross", "cross_products", count),
+    ("bits/256", "cross_bit_macs", count),
+    ("whole QxK", "score_products", count),
+    ("PxV", "value_products", count),
     ("blocks pruned", "block_ratio", percent),
     ("heads pruned", "head_ratio", percent),
 )

@@ -19,6 +19,7 @@ def run(
     values: options.Values = True,
     seed: options.Seed = 0,
     operands: options.Operands = None,
+    masks: options.Masks = None,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -35,7 +36,8 @@ def run(
         engine=device,
         values=values,
         seed=seed,
-        operands=None if operands is None else str(operands),
+        operands=operands,
+        masks=masks,
         sparsity=sparsity,
     )
     if json:
@@ -56,6 +58,7 @@ def compare(
     values: options.Values = True,
     seed: options.Seed = 0,
     operands: options.Operands = None,
+    masks: options.Masks = None,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -73,7 +76,8 @@ def compare(
         engine=device,
         values=values,
         seed=seed,
-        operands=None if operands is None else str(operands),
+        operands=operands,
+        masks=masks,
         sparsity=sparsity,
     )
     if json:

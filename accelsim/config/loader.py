@@ -132,6 +132,7 @@ def load_config(
     values: bool = True,
     seed: int = 0,
     operands: NameOrPath | None = None,
+    masks: NameOrPath | None = None,
 ) -> RunConfig:
     """Everything that a run depends on.
 
@@ -153,6 +154,8 @@ def load_config(
         Seed of everything that is drawn.
     operands : str or path-like, optional
         .npz of the user's matrices, relative to the working directory.
+    masks : str or path-like, optional
+        Folder of a saved result, or its arrays.npz: recorded masks, for a run without values.
 
     Raises
     ------
@@ -176,8 +179,14 @@ def load_config(
         "values": values,
         "seed": seed,
         "operands": None if operands is None else _existing(os.fspath(operands), Place(option="operands")),
+        "masks": None if masks is None else _existing(_arrays(masks), Place(option="masks")),
     }
     return build(RunConfig, Document(data, {(): Place(option="run")}), "run")
+
+
+def _arrays(masks: NameOrPath) -> str:
+    path = Path(masks)
+    return str(path / "arrays.npz" if path.is_dir() else path)
 
 
 def _of_root(root: str, overrides: Sequence[str]) -> list[Assignment]:

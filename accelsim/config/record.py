@@ -18,6 +18,7 @@ _BUILT_IN = "built-in:"
 
 _FILES = (
     ("operands",),
+    ("masks",),
     ("workload", "weights"),
     ("workload", "data"),
     ("hardware", "gpu", "library"),

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from accelsim.config.base import Spec
 from accelsim.config.hardware import System
@@ -32,3 +32,11 @@ class RunConfig(Spec):
     seed: int = Field(default=0, ge=0)
     operands: str | None = None
     """.npz of the user's matrices (A and B, or Q, K and V)."""
+    masks: str | None = None
+    """arrays.npz of a saved result, whose masks a run without values takes in place of seeded ones."""
+
+    @model_validator(mode="after")
+    def _masks(self) -> "RunConfig":
+        if self.masks is not None and self.values:
+            raise ValueError("recorded masks are for runs without values (--no-values); with values, masks follow them")
+        return self

@@ -16,6 +16,7 @@ from accelsim.model.attention import attention_as_gemms
 from accelsim.model.graph import Attention, Elementwise, Gemm, Network, Operation
 from accelsim.pruning.pack import pack
 from accelsim.pruning.packing import TileWiseWeights
+from accelsim.pruning.recorded import as_tile_wise, read_masks, recorded_mask
 from accelsim.pruning.seeded import seeded_mask
 from accelsim.pruning.tile_wise import TileWiseMask, tile_wise_masks
 
@@ -88,7 +89,7 @@ def check_scheme(network: Network, config: RunConfig) -> None:
 def weight_masks(
     network: Network, config: RunConfig, parameters: Mapping[str, NDArray[np.float32]] | None
 ) -> dict[str, TileWiseMask]:
-    """Tile-wise masks of all prunable weights: from the weights' magnitude, or from the seed when values are off."""
+    """Tile-wise masks of all prunable weights: from the weights' magnitude; without values recorded or seeded."""
     if not prunes_weights(config.scheme):
         return {}
     options = config.tile_wise
@@ -102,6 +103,12 @@ def weight_masks(
     if parameters is not None:
         weights = {name: parameters[name] for name in shapes}
         return tile_wise_masks(weights, options.sparsity, options.granularity, options.threshold)
+    if config.masks is not None:
+        recorded = read_masks(config.masks)
+        return {
+            name: as_tile_wise(recorded_mask(recorded, name, shape, config.masks), options.granularity, name)
+            for name, shape in shapes.items()
+        }
     return {
         name: seeded_mask(k, n, options.sparsity, options.granularity, config.seed + index)
         for index, (name, (k, n)) in enumerate(shapes.items())

@@ -50,7 +50,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
 def test_run_hands_over_every_option(steps: Steps, tmp_path: Path) -> None:
     (tmp_path / "ab.npz").write_bytes(b"")
     words = ["--scheme", "tile_wise", "--sparsity", "0.5", "--set", "mapping.tile_m=128", "--set", "workload.m=7"]
-    words += ["--engine", "simpy", "--no-values", "--seed", "3", "--operands", str(tmp_path / "ab.npz"), "--quiet"]
+    words += ["--engine", "simpy", "--no-values", "--seed", "3", "--operands", str(tmp_path / "ab.npz"), "--masks", str(tmp_path), "--quiet"]
     assert main(["run", "v100_pcie", "gemm_1024", *words]) == 0
     assert steps.asked == {
         "hardware": "v100_pcie",
@@ -61,7 +61,7 @@ def test_run_hands_over_every_option(steps: Steps, tmp_path: Path) -> None:
         "engine": "simpy",
         "values": False,
         "seed": 3,
-        "operands": str(tmp_path / "ab.npz"),
+        "operands": tmp_path / "ab.npz", "masks": tmp_path,
     }
 
 
@@ -69,7 +69,7 @@ def test_run_without_options(steps: Steps) -> None:
     assert main(["run", "a", "b", "--quiet"]) == 0
     assert steps.asked == {
         "hardware": "a", "workload": "b", "scheme": "dense", "sparsity": None, "sets": (), "engine": "events",
-        "values": True, "seed": 0, "operands": None,
+        "values": True, "seed": 0, "operands": None, "masks": None,
     }  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def test_compare_prints_a_table_and_notes(capsys: pytest.CaptureFixture[str]) ->
     row = next(line for line in lines if line.startswith("tile_wise+hdp"))
     assert "1.60x" in row
     assert any(line.startswith("Attention is 2.7 % of the dense MACs") for line in lines)
-    products = lines.index("Attention unit")
+    products = next(i for i, line in enumerate(lines) if line.startswith("Products on the attention unit"))
     assert [line.split()[0] for line in lines[products + 3 : products + 5]] == ["hdp", "tile_wise+hdp"]
 
 

@@ -15,7 +15,9 @@ from accelsim.results import Result
 LAYER_MACS = 931_135_488
 
 
-def gemm(hardware: str = "v100_pcie", *, m: int, n: int, k: int, sets: tuple[str, ...] = (), **options: object) -> Result:
+def gemm(
+    hardware: str = "v100_pcie", *, m: int, n: int, k: int, sets: tuple[str, ...] = (), **options: object
+) -> Result:
     sizes = [f"workload.m={m}", f"workload.n={n}", f"workload.k={k}"]
     return accelsim.run(hardware, "gemm_1024", sets=[*sizes, *sets], **options)  # type: ignore[arg-type]
 
@@ -88,7 +90,9 @@ def test_a_gemm_against_float64(dtype: str, bound: float) -> None:
     raster=st.sampled_from(["along_m", "along_n", "swizzle"]),
     activations=st.sampled_from(["warm", "cold"]),
 )
-def test_a_gemm_of_any_shape_keeps_its_bounds(m: int, n: int, k: int, split_k: int, raster: str, activations: str) -> None:
+def test_a_gemm_of_any_shape_keeps_its_bounds(
+    m: int, n: int, k: int, split_k: int, raster: str, activations: str
+) -> None:
     sets = (f"mapping.split_k={split_k}", f"mapping.raster={raster}", f"workload.caches.activations={activations}")
     result = gemm(m=m, n=n, k=k, sets=sets, values=False)
     twin = gemm(m=m, n=n, k=k, sets=sets, values=False, engine="simpy")
@@ -212,3 +216,22 @@ def test_a_config_survives_its_document() -> None:
     config = accelsim.load_config("a100_hdp", "bert_tiny", scheme="hdp", sets=["hdp.rho_b=0.25"])
     assert from_document(to_document(config)) == config
     assert dataclasses.is_dataclass(Result)
+
+
+def test_recorded_masks_give_the_time_of_the_run_that_recorded_them(tmp_path: Path) -> None:
+    sets = ["workload.sequence=32", "tile_wise.granularity=64"]
+    valued = accelsim.run("a100_hdp", "bert_tiny", scheme="tile_wise+hdp", sets=sets)
+    folder = valued.save(tmp_path / "run")
+    replayed = accelsim.run("a100_hdp", "bert_tiny", scheme="tile_wise+hdp", sets=sets, values=False, masks=folder)
+    for key in ("cycles", "latency_us", "energy_uj", "effectual_macs", "block_ratio", "weight_sparsity"):
+        assert replayed.summary[key] == valued.summary[key], key
+    with pytest.raises(UserError, match="granularity 128"):
+        accelsim.run(
+            "a100_hdp", "bert_tiny", scheme="tile_wise", values=False, masks=folder, sets=["workload.sequence=32", "tile_wise.granularity=128"]
+        )
+    with pytest.raises(UserError, match="needs bool"):
+        accelsim.run(
+            "a100_hdp", "bert_tiny", scheme="tile_wise", values=False, masks=folder, sets=["workload.hidden=256"]
+        )
+    with pytest.raises(UserError, match="without values"):
+        accelsim.run("a100_hdp", "bert_tiny", scheme="tile_wise", masks=folder)

@@ -92,6 +92,11 @@ def example(scheme: str = "dense", **changes: object) -> Result:
         "attention_latency_us": _ATTENTION_US[scheme], "attention_macs": 25_165_824, "accuracy": None, "items": 1,
         "items_per_s": 1e6 / latency, "bit_macs": 1_000 if "hdp" in scheme else None,
         "integer_products": 9 if "hdp" in scheme else None, "cross_products": 5 if "hdp" in scheme else None,
+        "fraction_products": 0 if "hdp" in scheme else None, "score_products": 0 if "hdp" in scheme else None,
+        **{
+            f"{kind}_bit_macs": 0.5 if "hdp" in scheme else None
+            for kind in ("integer", "cross", "fraction", "score", "value")
+        },
         "value_products": 4 if "hdp" in scheme else None, "block_ratio": 0.5 if "hdp" in scheme else None,
         "head_ratio": 0.0 if "hdp" in scheme else None, "weight_sparsity": 0.75 if pruned else 0.0, "seed": 0,
         "values": True, "operands": "normal, standard deviation 1, seed 0", "area_mm2": None, "dram_bytes": 14_000_000,

@@ -1,0 +1,67 @@
+"""Masks that an earlier run recorded, for runs without values."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.errors import OperandError
+from accelsim.pruning.tile_wise import TileWiseMask, cut_tiles
+
+Mask = NDArray[np.bool_]
+
+_FOLDER = "masks/"
+
+
+def read_masks(path: str | Path) -> dict[str, Mask]:
+    """Masks in the ``arrays.npz`` of a saved result, by name.
+
+    Raises
+    ------
+    OperandError
+        When the file cannot be read or holds no mask.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name.removeprefix(_FOLDER): archive[name] for name in archive.files if name.startswith(_FOLDER)}
+    except (OSError, ValueError) as error:
+        raise OperandError(f"{path}: cannot be read as recorded masks ({error})") from None
+    if not found:
+        raise OperandError(f"{path}: holds no masks; a result saved with scheme tile_wise or hdp does (--out)")
+    return found
+
+
+def recorded_mask(masks: Mapping[str, Mask], name: str, shape: tuple[int, ...], path: str) -> Mask:
+    """One of them.
+
+    Raises
+    ------
+    OperandError
+        When it is missing, or of another shape or type.
+    """
+    if name not in masks:
+        raise OperandError(f"{path}: no mask {name}; it holds {', '.join(masks)}")
+    mask = masks[name]
+    if mask.shape != shape or mask.dtype != np.bool_:
+        raise OperandError(
+            f"{path}: mask {name} is {mask.dtype} {list(mask.shape)}, and this workload needs bool {list(shape)}"
+        )
+    return mask
+
+
+def as_tile_wise(mask: Mask, granularity: int, where: str) -> TileWiseMask:
+    """A dense mask [k, n] as the tile-wise mask that it is.
+
+    Raises
+    ------
+    OperandError
+        When rows of a tile of `granularity` kept columns keep some of its columns and prune others.
+    """
+    columns = cut_tiles(np.flatnonzero(mask.any(axis=0)), granularity)
+    rows = tuple(np.flatnonzero(mask[:, tile].any(axis=1)).astype(np.int64) for tile in columns)
+    k, n = mask.shape
+    result = TileWiseMask(k, n, granularity, columns, rows)
+    if result.kept != int(mask.sum()):
+        raise OperandError(f"{where}: not tile-wise at granularity {granularity}; was it recorded with another one?")
+    return result
