@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accelsim.estimate.waves import Array, Kernel, Reads, kernel_time, waves
+from accelsim.estimate.waves import Array, Kernel, Reads, kernel_time, lost_before_use, waves
 
 REDUCE_ELEMENTS = 4096
 """Output elements of one thread block of the kernel that adds up split-K's parts."""
@@ -179,9 +179,10 @@ def _reads(
     wave_a, wave_b = traffic.footprint(np.minimum(kernel.blocks, slots))
     _, last_b = traffic.footprint(rest)
     a_bytes, b_bytes = traffic.a_bytes, traffic.b_bytes
-    a_cold = np.clip(a_bytes - (capacity if activations_warm else 0), 0, None) / a_bytes
-    room = np.clip(capacity - np.where(activations_warm, a_bytes, 0), 0, None) * weights_warm
-    b_cold = np.clip(b_bytes - room, 0, None) / b_bytes
+    a_warm = np.minimum(a_bytes, capacity) * activations_warm
+    b_warm = np.minimum(b_bytes, capacity - a_warm) * weights_warm
+    kept = 1 - lost_before_use(a_bytes + b_bytes, a_warm + b_warm, capacity) / np.maximum(a_warm + b_warm, 1)
+    a_cold, b_cold = 1 - a_warm * kept / a_bytes, 1 - b_warm * kept / b_bytes
     # A is used again after a strip of columns, or by the next wave when a wave holds whole strips; B by the next wave.
     one_grid_a, one_grid_b = a_bytes / traffic.batch, b_bytes / traffic.batch
     strips = np.ceil(traffic.columns / np.minimum(traffic.strip, traffic.columns))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accelsim.estimate.waves import Array
+from accelsim.estimate.waves import Array, lost_before_use
 from accelsim.machine.gemm.check import chunk_counts
 from accelsim.machine.gemm.program import DeviceProgram, IntArray
 
@@ -16,9 +16,9 @@ class WaveReads:
     time: Array
     """[waves] ticks that they take on all channels together."""
     channel: IntArray
-    """First channel of every tile read."""
-    ticks: IntArray
-    """Ticks of all its channels, booked on the first: what matters is their sum."""
+    """First channel of every tile that a wave touches."""
+    ticks: Array
+    """Ticks expected on all its channels, booked on the first: what matters is their sum."""
     bytes: int
 
 
@@ -26,7 +26,7 @@ def wave_reads(program: DeviceProgram, wave: IntArray, waves: int) -> WaveReads:
     """What every wave reads from DRAM.
 
     A wave misses a tile that no wave touched before it (unless it is warm), and one whose last use lies further back
-    than L2 holds: the distinct bytes of the waves from that use on.
+    than L2 holds: the distinct bytes of the waves from that use on. Of the warm tiles some are lost before their use.
 
     Parameters
     ----------
@@ -42,18 +42,23 @@ def wave_reads(program: DeviceProgram, wave: IntArray, waves: int) -> WaveReads:
     before = np.concatenate([[0], np.cumsum(np.bincount(at, size, waves))])
     order = np.lexsort((at, tile))
     at, tile, size = at[order], tile[order], size[order]
-    again = np.append(False, tile[1:] == tile[:-1])
-    previous = np.where(again, np.append(0, at[:-1]), 0)
+    again = np.zeros(len(tile), bool)
+    again[1:] = tile[1:] == tile[:-1]
+    previous = np.where(again, np.roll(at, 1), 0)
     warm = np.zeros(len(program.tile_bytes), bool)
     warm[program.warm_tiles] = True
-    known = again | warm[tile]
-    missed = ~(known & (before[at] - before[previous] <= program.l2_capacity))
-    ticks = (program.tile_dram * program.tile_channels)[tile[missed]]
+    first_warm = ~again & warm[tile]
+    near = before[at] - before[previous] <= program.l2_capacity
+    missed = np.where((again | first_warm) & near, 0.0, 1.0)
+    hit_bytes = float((size * (first_warm & near)).sum())
+    lost = float(lost_before_use(np.asarray(size[~again].sum()), np.asarray(hit_bytes), program.l2_capacity))
+    missed[first_warm & near] = lost / max(hit_bytes, 1.0)
+    ticks = missed * (program.tile_dram * program.tile_channels)[tile]
     return WaveReads(
-        time=np.bincount(at[missed], ticks, waves) / program.channels,
-        channel=program.tile_channel[tile[missed]],
+        time=np.bincount(at, ticks, waves) / program.channels,
+        channel=program.tile_channel[tile],
         ticks=ticks,
-        bytes=int(size[missed].sum()),
+        bytes=int((size * missed).sum()),
     )
 
 

@@ -85,6 +85,18 @@ def kernel_time(kernel: Kernel, sm_count: Array | int, reads: Reads) -> Array:
     return result
 
 
+def lost_before_use(distinct: Array, warm: Array, capacity: float) -> Array:
+    """Bytes of warm tiles that L2 drops before their first use.
+
+    When the distinct tiles D of a kernel exceed L2, each miss drives out a tile that has not been used since the start.
+    Taken as hitting any such tile, the share of misses grows from q = 1 - capacity / D with the progress x as
+    q / (1 - x), until nothing warm is left at x = 1 - q: in all D q ln(1 / q) beyond the D q missing from the start.
+    """
+    share = np.clip(1 - capacity / np.maximum(distinct, 1), 0, 1)
+    result: Array = np.minimum(warm, -distinct * share * np.log(np.maximum(share, 1e-300)))
+    return result
+
+
 @dataclass(frozen=True)
 class _Wave:
     """Thread blocks that begin together: `per_sm` to an SM, `active` in all."""

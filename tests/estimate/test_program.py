@@ -14,7 +14,7 @@ from tests.machine.gemm.dense import A100, Tile, dense_program
 from tests.machine.gemm.programs import random_program
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(random_program())
 def test_invariants(program: DeviceProgram) -> None:
     run, exact = estimate_program(program), run_events(program)
@@ -47,6 +47,16 @@ def test_reads_of_waves() -> None:
     assert wave_reads(replace(program, warm_tiles=np.arange(4 * 32)), wave, 2).bytes == 2 * panel
     assert run_events(program).dram_read_bytes == 6 * panel
     assert run_events(replace(program, l2_capacity=4 * panel)).dram_read_bytes == 10 * panel
+
+
+def test_warm_tiles_that_l2_loses_before_their_use() -> None:
+    """L2 holds half of what four thread blocks side by side stream through, and all of it is warm."""
+    program = dense_program(512, 128, 16384, replace(A100, sm_count=4), Tile(128, 128, 32, 3, 128))
+    total = int(program.tile_bytes.sum())
+    half = replace(program, l2_capacity=total // 2, warm_tiles=np.arange(len(program.tile_bytes) // 2))
+    expected = total * 0.5 * (1 + np.log(2))
+    assert wave_reads(half, np.zeros(4, np.int64), 1).bytes == pytest.approx(expected, rel=1e-6)
+    assert run_events(half).dram_read_bytes == pytest.approx(expected, rel=0.15)
 
 
 def test_moving_k_steps_between_thread_blocks_moves_the_end() -> None:

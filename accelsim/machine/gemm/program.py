@@ -19,7 +19,7 @@ class Cause(IntEnum):
     """What an SM's time is spent on. Each has a timer of its own; together they are the whole of the time."""
 
     LAUNCH = 0
-    """No launch is active: the first has not begun, or all so far are done and the next has not begun."""
+    """No launch is active: before the first, or between the end of one and the beginning of the next."""
     PROLOGUE = 1
     """A thread block is set up, or fills its first stage."""
     COMPUTE = 2

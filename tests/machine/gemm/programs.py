@@ -14,20 +14,22 @@ def _ints(draw: st.DrawFn, count: int, low: int, high: int) -> IntArray:
 def random_program(draw: st.DrawFn) -> DeviceProgram:
     """Machines of 1-4 SMs, up to 4 launches in streams, up to 5 thread blocks each, tiles that they share."""
     launches = draw(st.integers(1, 4))
-    counts = _ints(draw, launches, 0, 5)
+    counts = _ints(draw, launches, 0, 5) * _ints(draw, launches, 0, 3).clip(max=1)
     blocks, tiles, channels = int(counts.sum()), draw(st.integers(1, 6)), draw(st.integers(1, 3))
     window = _ints(draw, launches, 1, 4)
     longer = _ints(draw, launches, 0, 2)
     per_chunk = np.where(longer == 0, 1, window + longer - 1)
-    after = np.array([draw(st.integers(-1, index - 1)) for index in range(launches)], np.int64)
+    order = draw(st.permutations(range(launches)))
+    after = np.full(launches, -1)
+    for place in range(1, launches):
+        after[order[place]] = draw(st.sampled_from([-1, *order[:place]]))
     steps = _ints(draw, blocks, 0, 12)
     entries = 4
     span_first = _ints(draw, entries + 12, 0, tiles - 1)
     span_count = np.minimum(_ints(draw, entries + 12, 0, 3), tiles - span_first)
     tile_bytes = _ints(draw, tiles, 0, 40)
     capacity = draw(st.integers(0, 150))
-    order = np.array(draw(st.permutations(range(tiles))), np.int64)
-    warm = order[: draw(st.integers(0, tiles))]
+    warm = np.array(draw(st.permutations(range(tiles))), np.int64)[: draw(st.integers(0, tiles))]
     warm = warm[np.cumsum(tile_bytes[warm]) <= capacity]
     has_a, has_b = _ints(draw, blocks, -1, 2), _ints(draw, blocks, -1, 2)
     return DeviceProgram(
@@ -41,9 +43,9 @@ def random_program(draw: st.DrawFn) -> DeviceProgram:
         dram_latency=draw(st.integers(0, 30)),
         channels=channels,
         block_setup=draw(st.integers(0, 5)),
-        launch_release=_ints(draw, launches, 0, 60),
+        launch_release=_ints(draw, launches, 0, 60) * _ints(draw, launches, 0, 1),
         launch_after=after,
-        launch_gap=_ints(draw, launches, 0, 20),
+        launch_gap=_ints(draw, launches, 0, 20) * _ints(draw, launches, 0, 1),
         launch_first_block=np.cumsum(counts) - counts,
         launch_block_count=counts,
         launch_shared_bytes=_ints(draw, launches, 0, 100),
