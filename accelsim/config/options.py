@@ -18,7 +18,7 @@ class Mapping(Spec):
     """Depth of a k-step."""
     stages: int | None = Field(default=None, ge=2, le=16)
     """Tiles in flight in shared memory; `stages - 1` k-steps are loaded ahead."""
-    split_k: int | None = Field(default=None, gt=0)
+    split_k: int | None = Field(default=None, gt=0, le=1024)
     """Thread blocks that share the k of one output tile."""
     raster: Literal["along_m", "along_n", "swizzle"] = "swizzle"
     """Order of output tiles: down the columns, along the rows, or in square groups of `swizzle_width` tiles."""
@@ -27,7 +27,7 @@ class Mapping(Spec):
     shared_layout: Literal["swizzled", "padded", "linear"] = "swizzled"
     """Placement of operand tiles in shared memory; ``linear`` meets in banks."""
     max_events: int = Field(default=40_000, ge=100)
-    """K-steps are joined into chunks so that a launch has about so many events."""
+    """K-steps are joined into chunks so that a launch has about so many events; at most 16 to a chunk."""
 
 
 class TileWise(Spec):
@@ -56,7 +56,7 @@ class Hdp(Spec):
     """Bits after it."""
     rounding: Literal["truncate", "floor", "round"] = "truncate"
     """How the integer part is taken from a fixed-point number."""
-    scale: float = Field(default=1.0, gt=0)
+    scale: float = Field(default=1.0, ge=2**-10, le=2**10)
     """Q and K are multiplied by it before they are rounded, and scores divided by its square after."""
     importance: Literal["absolute", "signed"] = "absolute"
     """Whether blocks are ranked by the sum of magnitudes of their integer scores or by the sum itself."""

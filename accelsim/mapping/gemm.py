@@ -18,6 +18,9 @@ from accelsim.mapping.plan import BlockTable, GemmPlan, TileShape
 from accelsim.model.graph import Gemm
 from accelsim.pruning.packing import TileWiseWeights
 
+MAX_CHUNK = 16
+"""K-steps that one event stands for at most."""
+
 
 def plan_gemm(
     gemm: Gemm,
@@ -120,8 +123,12 @@ def _shares(blocks: BlockTable) -> int:
 
 
 def _steps_per_chunk(blocks: BlockTable, tile: TileShape, max_events: int, padded_k: int | None) -> int:
-    """K-steps for one simulated event, so that the plan has about `max_events`: one, or at least those in flight."""
+    """K-steps for one simulated event, so that the plan has about `max_events`: one, or at least those in flight.
+
+    Never more than `MAX_CHUNK` (unless more are in flight): chunks of a wave that outgrow L2 together would evict each
+    other before they are shared, and DRAM traffic would be that of the chunks and not of the kernel.
+    """
     total = int(ceil_div(run_lengths(blocks, tile.tile_k, _shares(blocks), padded_k), tile.tile_k).sum())
     if total <= max_events:
         return 1
-    return max(-(-total // max_events), tile.stages - 1)
+    return max(min(-(-total // max_events), MAX_CHUNK), tile.stages - 1)
