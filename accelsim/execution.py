@@ -60,6 +60,8 @@ class Execution:
     """By attention operation on the attention unit: what each head keeps, computes and fetches."""
     saturated: int
     """Operands of attention that the unit's fixed point could not hold."""
+    results: dict[str, NDArray[Any]]
+    """Every tensor that nothing reads again (`Network.results`), the output among them; empty without values."""
 
 
 class _Tensors:
@@ -235,8 +237,8 @@ def execute(plan: NetworkPlan, config: RunConfig, operands: OperandSet | None) -
             tensors.write(operation.output, join_heads(values.output, operation))
         elif tensors is not None:
             _compute(planned, tensors)
-    output = None if tensors is None else tensors.held[plan.network.output]
-    return Execution(output, counts, heads, saturated)
+    results = {} if tensors is None else {name: tensors.held[name] for name in plan.network.results}
+    return Execution(results.get(plan.network.output), counts, heads, saturated, results)
 
 
 def _compute(planned: PlannedOperation, tensors: _Tensors) -> None:

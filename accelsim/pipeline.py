@@ -8,6 +8,7 @@ from accelsim.config.loader import load_config, load_energy, load_library
 from accelsim.config.scheme import Engine, RunConfig, SchemeName
 from accelsim.config.workload import Workload
 from accelsim.energy.count import run_energy
+from accelsim.errors import ConfigError, OperandError
 from accelsim.execution import execute, parameters_of
 from accelsim.machine.simulate import simulate
 from accelsim.mapping.network import check_scheme, plan_network, uses_unit
@@ -47,7 +48,7 @@ def run_config(config: RunConfig) -> Result:
     operands = prepare_operands(network, config)
     plan = plan_network(network, config, library, parameters_of(operands))
     execution = execute(plan, config, operands)
-    simulated = simulate(plan, execution, config)
+    simulated = simulate(plan, execution, config, gpu_table)
     energy = run_energy(
         simulated,
         gpu_table,
@@ -115,11 +116,28 @@ def run(
         operands=operands,
         masks=masks,
     )
+    _check_sizes(config, sets)
     return run_config(config)
 
 
+def _check_sizes(config: RunConfig, sets: Sequence[str]) -> None:
+    """Refuse sizes that are set by hand and are not those of the operands' file."""
+    if config.operands is None:
+        return
+    sized = workload_for_operands(config.operands, config.workload)
+    for text in sets:
+        root, _, field = text.partition("=")[0].strip().partition(".")
+        if root == "workload" and getattr(sized, field, None) != getattr(config.workload, field, None):
+            raise OperandError(f"--set {text}: {config.operands} makes workload.{field} {getattr(sized, field)}")
+
+
 def _with_sparsity(sets: Sequence[str], sparsity: float | None) -> list[str]:
-    return [*sets] if sparsity is None else [*sets, f"tile_wise.sparsity={sparsity}"]
+    if sparsity is None:
+        return [*sets]
+    twice = [text for text in sets if text.partition("=")[0].strip() == "tile_wise.sparsity"]
+    if twice:
+        raise ConfigError(f"--set {twice[-1]}: sparsity {sparsity} is given too, and is short for it; give one of them")
+    return [*sets, f"tile_wise.sparsity={sparsity}"]
 
 
 DEFAULT_SCHEMES: tuple[SchemeName, ...] = ("dense", "tile_wise", "hdp", "tile_wise+hdp")

@@ -124,8 +124,8 @@ def _summary(
     block_ratio, head_ratio = _ratios(execution)
     error = None
     if operands is not None and execution.output is not None:
-        wanted = reference_outputs(network, operands.inputs, operands.parameters, keep=(network.output,))
-        error = max_rel_error(execution.output, wanted[network.output])
+        wanted = reference_outputs(network, operands.inputs, operands.parameters, keep=network.results)
+        error = max(max_rel_error(found, wanted[name]) for name, found in execution.results.items())
     areas = [part.area for part in (hardware.gpu, hardware.attention_unit) if part is not None]
     latency_us = run.latency_ps / PS_PER_US
     return {
@@ -255,9 +255,12 @@ def _account(config: RunConfig, run: NetworkRun) -> pd.DataFrame:
     """Whole picoseconds by cause, summed over the copies of a device (SMs, cores); they add up to copies x latency."""
     gpu, latency = config.hardware.gpu, run.latency_ps
     causes: dict[tuple[str, str], int] = {("gpu", cause.name.lower()): 0 for cause in Cause}
+    causes["gpu", "power_limit"] = 0
     for kernel in run.kernels:
-        for cause, ps in zip(Cause, sm_time_ps(kernel.run, kernel.duration_ps, gpu.sm_count), strict=True):
+        unthrottled = kernel.duration_ps - kernel.throttled_ps
+        for cause, ps in zip(Cause, sm_time_ps(kernel.run, unthrottled, gpu.sm_count), strict=True):
             causes["gpu", cause.name.lower()] += int(ps)
+        causes["gpu", "power_limit"] += gpu.sm_count * kernel.throttled_ps
     causes["gpu", "other_unit"] = gpu.sm_count * idle_ps(run.spans, "gpu", latency)
     copies = {"gpu": gpu.sm_count}
     if (unit := config.hardware.attention_unit) is not None:

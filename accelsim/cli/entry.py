@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from accelsim.cli import hardware, output, run, sweep, workload
+from accelsim.cli import hardware, output, run, sweep, validate, workload
 from accelsim.cli.group import SuggestingGroup
 from accelsim.errors import UserError
 
@@ -36,6 +36,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("compare")(run.compare)
 app.command("sweep")(sweep.sweep)
+app.command("validate")(validate.validate)
 app.add_typer(hardware.app, name="hw")
 app.add_typer(workload.app, name="workload")
 
@@ -75,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = app(args=[word for word in given if word != "--debug"], prog_name="accelsim", standalone_mode=False)
     except UserError as error:
         output.message(f"error: {error}")
+        return USER
+    except MemoryError as error:
+        output.message(f"error: not enough memory ({error}); take smaller sizes or --no-values")
         return USER
     except (typer.Abort, KeyboardInterrupt):
         output.message("interrupted")

@@ -1,5 +1,6 @@
 """Options that several commands share, and checks of them."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -71,6 +72,33 @@ def check_scheme(word: str) -> "SchemeName":
 def check_engine(word: str) -> "Engine_":
     """`word` if it names an engine; else a UserError with near matches."""
     return cast("Engine_", _known("engine", word, ALL_ENGINES))
+
+
+def check_out(out: Path | None, whole: bool = False) -> None:
+    """Refuse a folder that cannot be written, before the work whose result it is to hold.
+
+    Parameters
+    ----------
+    out : Path or None
+    whole : bool
+        Whether the folder itself is to be replaced by what is saved, and so must hold nothing else.
+
+    Raises
+    ------
+    UserError
+        Naming what is in the way.
+    """
+    if out is None:
+        return
+    nearest = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise UserError(f"--out {out}: {nearest} is a file; results need a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"--out {out}: cannot write in {nearest}")
+    if whole:
+        from accelsim.results.store import refuse_foreign
+
+        refuse_foreign(out.absolute())
 
 
 def _known(what: str, word: str, known: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ def run(
 ) -> None:
     """Run one workload on one machine under one scheme: output, cycles, energy, and where they went."""
     chosen, device = options.check_scheme(scheme), options.check_engine(engine)
+    options.check_out(out)
     import accelsim
 
     result = accelsim.run(
@@ -40,12 +41,12 @@ def run(
         masks=masks,
         sparsity=sparsity,
     )
+    saved = None if out is None else result.save(out / folder_name(result))
     if json:
         output.document(result.to_json())
     elif not quiet:
         report.run(result)
-    if out is not None:
-        _saved(result.save(out / folder_name(result)), quiet)
+    _saved(saved, quiet)
 
 
 def compare(
@@ -66,6 +67,7 @@ def compare(
     """Run several schemes on one machine and workload, and compare them with the dense one."""
     names = options.split_schemes(schemes)
     device = options.check_engine(engine)
+    options.check_out(out, whole=True)
     import accelsim
 
     comparison = accelsim.compare(
@@ -80,14 +82,16 @@ def compare(
         masks=masks,
         sparsity=sparsity,
     )
+    saved = None
+    if out is not None:
+        from accelsim.show import save_comparison
+
+        saved = save_comparison(comparison, out)
     if json:
         output.document(comparison.to_json())
     elif not quiet:
         report.compare(comparison)
-    if out is not None:
-        from accelsim.show import save_comparison
-
-        _saved(save_comparison(comparison, out), quiet)
+    _saved(saved, quiet)
 
 
 def folder_name(result: "Result") -> str:
@@ -97,6 +101,6 @@ def folder_name(result: "Result") -> str:
     return f"{summary['hardware']}-{summary['workload']}-{summary['scheme']}-{digest}"
 
 
-def _saved(folder: Path, quiet: bool) -> None:
-    if not quiet:
+def _saved(folder: Path | None, quiet: bool) -> None:
+    if folder is not None and not quiet:
         output.message(f"saved {folder}")

@@ -38,6 +38,7 @@ def sweep(
     from accelsim.explore import read_sweep, run_sweep
     from accelsim.show import sweep_files
 
+    options.check_out(out)
     wanted = read_sweep(file)
     with _Progress(quiet) as progress:
         try:

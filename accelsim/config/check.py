@@ -25,6 +25,7 @@ _NEEDED = {
     "model_attributes_type": "a mapping",
     "list_type": "a list",
     "finite_number": "a finite number",
+    "too_short": "at least one entry",
 }
 
 _COMPARED = {

@@ -94,6 +94,8 @@ def find(kind: str, name_or_path: str | os.PathLike[str], base: Path | None = No
         When there is no such file; the message lists near matches and all names.
     """
     text = os.fspath(name_or_path)
+    if not text:
+        raise ConfigError(f"the name is empty; {near(text, built_in(kind))}")
     path = (base or Path.cwd()) / Path(text).expanduser()
     known = built_in(kind)
     if not looks_like_path(text) and text in known:
@@ -104,6 +106,6 @@ def find(kind: str, name_or_path: str | os.PathLike[str], base: Path | None = No
         if candidate.with_suffix("").as_posix().endswith(f"/{kind}/{text}"):
             return candidate
     if path.is_dir():
-        raise ConfigError(f"{text} is a folder; give a YAML file or a name; {near(text, known)}")
+        raise ConfigError(f"{text!r} is a folder; give a YAML file or a name; {near(text, known)}")
     what = "no file" if looks_like_path(text) else "unknown name"
     raise ConfigError(f"{what} {text!r}; {near(Path(text).stem, known)}")

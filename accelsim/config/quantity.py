@@ -81,9 +81,28 @@ def parse_quantity(text: object, dimension: str) -> float:
     return value
 
 
+LIMITS: dict[str, tuple[str, str]] = {
+    "bytes": ("0 B", "1000 TB"),
+    "frequency": ("1 kHz", "1 THz"),
+    "bandwidth": ("1 kB/s", "1000000 TB/s"),
+    "rate": ("0.001 B/cycle", "1000000 B/cycle"),
+    "cycles": ("0 cycles", "1000000 cycles"),
+    "time": ("0 s", "1 s"),
+    "energy": ("0 pJ", "1000000 uJ"),
+    "power": ("0 W", "1000 kW"),
+    "area": ("0 mm2", "1000000 mm2"),
+    "length": ("0.1 nm", "1000000 nm"),
+}
+"""Smallest and largest quantity that a field takes: far beyond any machine, but all that is computed stays finite."""
+
+
 def _reader(dimension: str, whole: bool) -> Callable[[object], float]:
+    low, high = (parse_quantity(limit, dimension) for limit in LIMITS[dimension])
+
     def read(text: object) -> float:
         value = parse_quantity(text, dimension)
+        if not low <= value <= high:
+            raise ValueError(f"{text!r} is out of range; allowed: {' to '.join(LIMITS[dimension])}")
         if not whole:
             return value
         if value != int(value):

@@ -8,6 +8,9 @@ from accelsim.config.base import Spec
 from accelsim.config.hardware import Dtype
 from accelsim.config.options import Defaults
 
+Size = Annotated[int, Field(gt=0, le=10_000_000)]
+"""An extent of operands; the limit is far beyond what is simulated, and keeps products of extents in 64 bits."""
+
 CacheState = Literal["cold", "warm"]
 
 
@@ -50,11 +53,11 @@ class GemmWorkload(_Workload):
     """C[m, n] = A[m, k] B[k, n]; B holds the weights."""
 
     kind: Literal["gemm"]
-    m: int = Field(gt=0)
+    m: Size
     """Rows of A and C."""
-    n: int = Field(gt=0)
+    n: Size
     """Columns of B and C."""
-    k: int = Field(gt=0)
+    k: Size
     """Columns of A, rows of B."""
 
 
@@ -62,13 +65,13 @@ class AttentionWorkload(_Workload):
     """softmax(Q K^T / sqrt(head_dim)) V for every batch item and head."""
 
     kind: Literal["attention"]
-    batch: int = Field(default=1, gt=0)
+    batch: Size = 1
     """Sequences."""
-    heads: int = Field(gt=0)
+    heads: Size
     """Of each sequence."""
-    sequence: int = Field(gt=0)
+    sequence: Size
     """Tokens of a sequence."""
-    head_dim: int = Field(gt=0)
+    head_dim: Size
     """Length of a row of Q, K and V in one head."""
 
 
@@ -76,17 +79,17 @@ class EncoderWorkload(_Workload):
     """Post-norm transformer encoder layers (BERT's form), without embedding."""
 
     kind: Literal["encoder"]
-    layers: int = Field(default=1, gt=0)
+    layers: int = Field(default=1, gt=0, le=4096)
     """Encoder layers, one after another."""
-    batch: int = Field(default=1, gt=0)
+    batch: Size = 1
     """Sequences."""
-    sequence: int = Field(gt=0)
+    sequence: Size
     """Tokens of a sequence."""
-    hidden: int = Field(gt=0)
+    hidden: Size
     """Width of a token; a multiple of `heads`."""
-    heads: int = Field(gt=0)
+    heads: Size
     """Of each layer."""
-    ffn: int = Field(gt=0)
+    ffn: Size
     """Width inside the feed-forward part."""
 
     @model_validator(mode="after")
@@ -100,7 +103,7 @@ class VisionWorkload(EncoderWorkload):
     """A trained vision transformer on labelled images: embedding, encoder, mean over tokens, classifier."""
 
     kind: Literal["vision"]  # type: ignore[assignment]
-    patch: int = Field(gt=0)
+    patch: Size
     """Side of a square patch in pixels; every patch is a token."""
     classes: int = Field(gt=1)
     """Outputs of the classifier."""
@@ -119,11 +122,11 @@ class LinearLayer(Spec):
     """y = x W + b on `rows` rows."""
 
     type: Literal["linear"]
-    rows: int = Field(gt=0)
+    rows: Size
     """Rows of x."""
-    inputs: int = Field(gt=0)
+    inputs: Size
     """Columns of x."""
-    outputs: int = Field(gt=0)
+    outputs: Size
     """Columns of y."""
 
 
@@ -131,21 +134,21 @@ class Conv2dLayer(Spec):
     """A convolution as im2col and GEMM: k = kernel^2 x channels, ordered (kernel row, kernel column, channel)."""
 
     type: Literal["conv2d"]
-    batch: int = Field(default=1, gt=0)
+    batch: Size = 1
     """Images."""
-    height: int = Field(gt=0)
+    height: Size
     """Of an image."""
-    width: int = Field(gt=0)
+    width: Size
     """Of an image."""
-    channels: int = Field(gt=0)
+    channels: Size
     """Of an image."""
-    filters: int = Field(gt=0)
+    filters: Size
     """Channels of the output."""
-    kernel: int = Field(gt=0)
+    kernel: Size
     """Side of the square window."""
-    stride: int = Field(default=1, gt=0)
+    stride: Size = 1
     """Of the window, both ways."""
-    padding: int = Field(default=0, ge=0)
+    padding: int = Field(default=0, ge=0, le=10_000_000)
     """Zeros on each side."""
 
 
@@ -153,13 +156,13 @@ class LstmLayer(Spec):
     """One LSTM layer: for each step a GEMM of [x, h] with the weights of the four gates."""
 
     type: Literal["lstm"]
-    batch: int = Field(default=1, gt=0)
+    batch: Size = 1
     """Sequences."""
-    steps: int = Field(gt=0)
+    steps: int = Field(gt=0, le=65536)
     """Length of a sequence."""
-    inputs: int = Field(gt=0)
+    inputs: Size
     """Width of x."""
-    hidden: int = Field(gt=0)
+    hidden: Size
     """Width of h."""
 
 
@@ -167,13 +170,13 @@ class AttentionLayer(Spec):
     """Self-attention proper, without projections."""
 
     type: Literal["attention"]
-    batch: int = Field(default=1, gt=0)
+    batch: Size = 1
     """Sequences."""
-    heads: int = Field(gt=0)
+    heads: Size
     """Of each sequence."""
-    sequence: int = Field(gt=0)
+    sequence: Size
     """Tokens of a sequence."""
-    head_dim: int = Field(gt=0)
+    head_dim: Size
     """Length of a row of Q, K and V in one head."""
 
 

@@ -81,7 +81,13 @@ def check_scheme(network: Network, config: RunConfig) -> None:
                 "take a system with one (a100_hdp, edge_hdp) or scheme dense or tile_wise"
             )
         if not any(isinstance(operation, Attention) for operation in network.operations):
-            raise MappingError(f"scheme {scheme} prunes attention, and workload {network.name} has none")
+            raise MappingError(f"scheme {scheme} is about attention, and workload {network.name} has none")
+        ratios = [f"hdp.{name}" for name in ("block_ratio", "head_ratio") if getattr(config.hdp, name) is not None]
+        if ratios and config.values and scheme != "dense_on_unit":
+            raise MappingError(
+                f"{' and '.join(ratios)} name what HDP prunes when values are off; with values it decides for itself "
+                "(hdp.rho_b, hdp.tau_h): leave the ratios out, or run without values"
+            )
     if prunes_weights(scheme) and not prunable(network):
         raise MappingError(f"scheme {scheme} prunes weights, and workload {network.name} has none")
 

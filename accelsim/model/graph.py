@@ -79,6 +79,15 @@ class Elementwise:
 Operation = Gemm | Attention | Elementwise
 
 
+def reads(operation: Operation) -> tuple[str, ...]:
+    """Tensors of activations that an operation reads."""
+    if isinstance(operation, Gemm):
+        return (operation.a,) if operation.b is None else (operation.a, operation.b)
+    if isinstance(operation, Attention):
+        return (operation.query, operation.key, operation.value)
+    return operation.inputs
+
+
 @dataclass(frozen=True)
 class Network:
     """Operations in order; each reads tensors that an earlier one wrote, or an input."""
@@ -96,6 +105,12 @@ class Network:
     dtype: str = "fp16"
     normalised_inputs: tuple[str, ...] = ()
     """Inputs that stand for what a LayerNorm wrote: their rows have mean 0 and variance 1."""
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Tensors that are written and not read again: the output, and that of each layer of independent ones."""
+        read = {tensor for operation in self.operations for tensor in reads(operation)}
+        return tuple(operation.output for operation in self.operations if operation.output not in read)
 
     @property
     def macs(self) -> int:

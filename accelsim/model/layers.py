@@ -10,7 +10,7 @@ LSTM_CELL_FLOPS = 36
 
 
 def build_layers(workload: NetworkWorkload) -> Network:
-    """Independent layers, one after another, each on inputs of its own; the last one's output is the result."""
+    """Independent layers, one after another, each on inputs of its own; the last one's output stands as the output."""
     builder = NetworkBuilder(workload.dtype)
     output = ""
     for index, layer in enumerate(workload.layers):

@@ -110,8 +110,8 @@ def _description(path: str | Path, arrays: str) -> str:
 def _archived(path: str | Path, stream: BinaryIO, names: tuple[str, ...] | None) -> dict[str, Array]:
     try:
         file = np.load(stream, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise OperandError(f"{path}: not a .npz file ({error})") from None
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        raise OperandError(f"{path}: not a .npz file, or damaged; numpy.savez writes them") from None
     if not isinstance(file, np.lib.npyio.NpzFile):
         raise OperandError(f"{path}: holds a single array; a .npz of named arrays is needed (numpy.savez)")
     return {name: _numbers(path, name, file) for name in (file.files if names is None else names)}

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from accelsim.model.graph import Attention, Elementwise, Gemm, Network
+from accelsim.model.graph import Attention, Elementwise, Gemm, Network, reads
 from accelsim.model.operand_set import OperandSet
 
 Doubles = NDArray[np.float64]
@@ -59,7 +59,7 @@ def reference_outputs(
     """
     tensors: Tensors = {name: array.astype(np.float64) for name, array in inputs.items()}
     weights: Tensors = {name: array.astype(np.float64) for name, array in parameters.items()}
-    last_use = {tensor: index for index, operation in enumerate(network.operations) for tensor in _reads(operation)}
+    last_use = {tensor: index for index, operation in enumerate(network.operations) for tensor in reads(operation)}
     for index, operation in enumerate(network.operations):
         if isinstance(operation, Gemm):
             tensors[operation.output] = _gemm(operation, tensors, weights)
@@ -72,14 +72,6 @@ def reference_outputs(
             for name in done:
                 del tensors[name]
     return tensors
-
-
-def _reads(operation: Gemm | Attention | Elementwise) -> tuple[str, ...]:
-    if isinstance(operation, Gemm):
-        return (operation.a,)
-    if isinstance(operation, Attention):
-        return (operation.query, operation.key, operation.value)
-    return operation.inputs
 
 
 def _gemm(gemm: Gemm, tensors: Tensors, weights: Tensors) -> Doubles:

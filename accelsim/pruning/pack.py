@@ -43,7 +43,9 @@ def pack(weights: Matrix | None, mask: TileWiseMask) -> TileWiseWeights:
         column_start=_starts([len(columns) for columns in mask.columns]),
         row_offset=_joined([_offsets(rows) for rows in mask.rows], np.int32),
         column_offset=_offsets(_joined(list(mask.columns), np.int64)),
-        values=None if weights is None else _joined(
+        values=None
+        if weights is None
+        else _joined(
             [weights[np.ix_(rows, columns)].astype(np.float32).ravel() for rows, columns in tiles], np.float32
         ),
         value_start=_starts([len(rows) * len(columns) for rows, columns in tiles]),

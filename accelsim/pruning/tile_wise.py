@@ -91,9 +91,7 @@ def tile_wise_masks(
     return masks
 
 
-def _prune_together(
-    scores: dict[str, NDArray[np.float64]], share: float, granularity: int
-) -> dict[str, TileWiseMask]:
+def _prune_together(scores: dict[str, NDArray[np.float64]], share: float, granularity: int) -> dict[str, TileWiseMask]:
     """Masks of layers that are ranked as one."""
     column_scores = [np.sqrt(np.sum(score**2, axis=0)) / len(score) for score in scores.values()]
     columns = [cut_tiles(np.flatnonzero(keep), granularity) for keep in _rank(column_scores, share)]

@@ -50,7 +50,18 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
 def test_run_hands_over_every_option(steps: Steps, tmp_path: Path) -> None:
     (tmp_path / "ab.npz").write_bytes(b"")
     words = ["--scheme", "tile_wise", "--sparsity", "0.5", "--set", "mapping.tile_m=128", "--set", "workload.m=7"]
-    words += ["--engine", "simpy", "--no-values", "--seed", "3", "--operands", str(tmp_path / "ab.npz"), "--masks", str(tmp_path), "--quiet"]
+    words += [
+        "--engine",
+        "simpy",
+        "--no-values",
+        "--seed",
+        "3",
+        "--operands",
+        str(tmp_path / "ab.npz"),
+        "--masks",
+        str(tmp_path),
+        "--quiet",
+    ]
     assert main(["run", "v100_pcie", "gemm_1024", *words]) == 0
     assert steps.asked == {
         "hardware": "v100_pcie",
@@ -61,7 +72,8 @@ def test_run_hands_over_every_option(steps: Steps, tmp_path: Path) -> None:
         "engine": "simpy",
         "values": False,
         "seed": 3,
-        "operands": tmp_path / "ab.npz", "masks": tmp_path,
+        "operands": tmp_path / "ab.npz",
+        "masks": tmp_path,
     }
 
 
@@ -288,3 +300,44 @@ def test_tables_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: p
     out = capsys.readouterr().out
     assert "tile_wise+hdp" in out
     assert "─" in out
+
+
+@pytest.mark.usefixtures("steps")
+@pytest.mark.parametrize("words", [["run", "a", "b"], ["compare", "a", "b", "--schemes", "dense"]])
+def test_folder_is_refused_before_any_work(
+    words: list[str], steps: Steps, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    assert main([*words, "--json", "--out", str(tmp_path / "file" / "below")]) == 2
+    captured = capsys.readouterr()
+    assert steps.asked == {}
+    assert captured.out == ""
+    assert "is a file; results need a folder" in captured.err
+
+
+def test_foreign_folder_is_refused_before_a_comparison(
+    steps: Steps, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    assert main(["compare", "a", "b", "--schemes", "dense", "--json", "--out", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert (steps.asked, captured.out) == ({}, "")
+    assert "holds something else (mine.txt)" in captured.err
+
+
+def test_nothing_is_printed_when_saving_fails(
+    steps: Steps, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise UserError("no space")
+
+    monkeypatch.setattr(Result, "save", full)
+    assert main(["run", "a", "b", "--json", "--out", str(tmp_path)]) == 2
+    assert steps.asked
+    assert capsys.readouterr().out == ""
+
+
+def test_too_little_memory_is_no_internal_error(steps: Steps, capsys: pytest.CaptureFixture[str]) -> None:
+    steps.raises = MemoryError("Unable to allocate 9 TiB")
+    assert main(["run", "a", "b", "--json"]) == 2
+    assert "not enough memory (Unable to allocate 9 TiB); take smaller sizes" in capsys.readouterr().err
