@@ -121,6 +121,8 @@ class Gpu(Spec):
         return self
 
 
+    measured_as: list[str] = []
+    """Names under which tables of measurements know this GPU (`accelsim validate`)."""
 class AttentionUnit(Spec):
     """An attention co-processor: cores of a PE array, a sparsity engine and a softmax unit, around shared memory."""
 

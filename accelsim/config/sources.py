@@ -6,7 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-WORDS = {"kind", "name", "description", "extends", "sources", "algorithm", "library", "energy", "head_decision"}
+WORDS = {
+    "kind", "name", "description", "extends", "sources", "algorithm", "library", "energy", "head_decision",
+    "measured_as",
+}  # fmt: skip
 """Keys that name, explain or choose something; the others are figures and need a source."""
 
 

@@ -112,3 +112,47 @@ SWEEP_SCHEMA: dict[str, Any] = {
     },
     "required": ["schema_version", "axes", "points"],
 }
+
+_ERRORS = {
+    "n": _COUNT,
+    **{f"{name}_percent": _OPTIONAL_NUMBER for name in ("mape", "median_ape", "p90_ape", "bias")},
+}
+_ERROR_SUMMARY = {"type": "object", "properties": _ERRORS, "required": [*_ERRORS]}
+_COUNTS = {"type": "object", "additionalProperties": _COUNT}
+_VALIDATION = {
+    "engine": {"enum": ["estimate", "events"]},
+    "hardware": {"type": "array", "items": _TEXT},
+    **_ERRORS,
+    "gpus": {"type": "object", "additionalProperties": _ERROR_SUMMARY},
+    "regimes": {"type": "object", "additionalProperties": _ERROR_SUMMARY},
+    "decisions": {"type": "object"},
+    "roofline": _ERROR_SUMMARY,
+    "unmodelled_count": _COUNT,
+    "unmodelled_reasons": _COUNTS,
+    "unknown_notes": _COUNTS,
+    "left_to_defaults": _COUNTS,
+    "left_out": _COUNTS,
+    "remarks": {"type": "array", "items": _TEXT},
+    "rows": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                **dict.fromkeys(("row", "line", "m", "n", "k"), _COUNT),
+                **dict.fromkeys(("hardware", "gpu", "dtype", "op", "kernel"), _TEXT),
+                **dict.fromkeys(("measured_us", "predicted_us", "ape_percent", "waves"), _AMOUNT),
+                "error_percent": {"type": "number"},
+            },
+            "required": ["row", "m", "n", "k", "dtype", "measured_us", "predicted_us", "ape_percent"],
+        },
+    },
+    "unmodelled": _TABLE,
+}
+
+VALIDATE_SCHEMA: dict[str, Any] = {
+    "$schema": _DIALECT,
+    "title": "accelsim validate",
+    "type": "object",
+    "properties": {"schema_version": _VERSION, **_VALIDATION},
+    "required": ["schema_version", *_VALIDATION],
+}

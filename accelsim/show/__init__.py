@@ -1,6 +1,6 @@
 """Figures. Matplotlib is imported when the first one is drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,4 +37,15 @@ def sweep_files(frame: "pd.DataFrame", axes: Sequence[str]) -> dict[str, bytes]:
     return {f"sweep.{kind}": figure_bytes(figure, kind) for kind in ("png", "svg")}
 
 
-__all__ = ["save_comparison", "sweep_files"]
+def validation_files(frame: "pd.DataFrame", regimes: Mapping[str, str]) -> dict[str, bytes]:
+    """The figure of a validation as validation.png and validation.svg; nothing when no row was predicted."""
+    from accelsim.show.style import figure_bytes
+    from accelsim.show.validation import validation_figure
+
+    if frame.empty:
+        return {}
+    figure = validation_figure(frame, regimes)
+    return {f"validation.{kind}": figure_bytes(figure, kind) for kind in ("png", "svg")}
+
+
+__all__ = ["save_comparison", "sweep_files", "validation_files"]

@@ -1,0 +1,76 @@
+"""Figure of a validation: predicted against measured latency, and errors by regime."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from accelsim.show.style import BLUE, DARK, MIDDLE, PALETTE, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MARKERS = "osD^vP*X"
+
+
+def validation_figure(frame: pd.DataFrame, regimes: Mapping[str, str]) -> "Figure":
+    """Two panels: predicted over measured latency, both logarithmic, and the spread of errors in each regime.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Predicted rows: hardware, measured_us, predicted_us, ape_percent, and a boolean column for each regime.
+    regimes : mapping
+        Column of each regime, from top to bottom, to the text beside it; those without rows are left out.
+
+    Raises
+    ------
+    ValueError
+        When there is no row.
+    """
+    if frame.empty:
+        raise ValueError("no row was predicted")
+    with style():
+        figure = new_figure(9.2, 4.2)
+        left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.0))
+        _scatter(left, frame)
+        _boxes(right, frame, regimes)
+    return figure
+
+
+def _scatter(axes: "Axes", frame: pd.DataFrame) -> None:
+    ends = frame[["measured_us", "predicted_us"]].to_numpy(float)
+    low, high = 0.7 * ends.min(), 1.4 * ends.max()
+    axes.plot([low, high], [low, high], color=DARK, linewidth=0.8)
+    for factor in (0.8, 1.25):
+        axes.plot([low, high], [factor * low, factor * high], color=MIDDLE, linewidth=0.7, linestyle="--")
+    for index, (name, rows) in enumerate(frame.groupby("hardware", sort=False)):
+        axes.scatter(
+            rows["measured_us"], rows["predicted_us"], s=9, color=PALETTE[index % len(PALETTE)], alpha=0.6,
+            marker=_MARKERS[index % len(_MARKERS)], linewidths=0, label=str(name),
+        )  # fmt: skip
+    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+    axes.set_xlabel("measured latency (us)")
+    axes.set_ylabel("predicted latency (us)")
+    axes.set_title("a  Latency (dashed: 25 % apart)")
+    axes.legend(loc="upper left")
+
+
+def _boxes(axes: "Axes", frame: pd.DataFrame, regimes: Mapping[str, str]) -> None:
+    """Box from the 25th to the 75th percentile, line at the median, whiskers from the 10th to the 90th."""
+    groups = [("all", frame["ape_percent"])]
+    groups += [(text, frame.loc[frame[name], "ape_percent"]) for name, text in regimes.items() if frame[name].any()]
+    for place, (_, errors) in enumerate(groups):
+        low, first, median, third, high = np.quantile(errors, (0.1, 0.25, 0.5, 0.75, 0.9))
+        axes.plot([low, high], [place, place], color=DARK, linewidth=1.0)
+        axes.barh(place, third - first, left=first, height=0.56, color=BLUE, alpha=0.45, edgecolor=BLUE)
+        axes.plot([median, median], [place - 0.28, place + 0.28], color=DARK, linewidth=1.6)
+    axes.set_yticks(range(len(groups)), [f"{name} ({len(errors)})" for name, errors in groups])
+    axes.invert_yaxis()
+    axes.set_xlim(left=0)
+    axes.grid(True, axis="x")
+    axes.grid(False, axis="y")
+    axes.set_xlabel("absolute error (%)")
+    axes.set_title("b  Errors by regime (rows)")
