@@ -67,6 +67,15 @@ class Launch(Spec):
     """First instruction and last write of a kernel, beyond the work of its thread blocks."""
 
 
+class PowerLimit(Spec):
+    """What the board may draw, and how fast its clock follows."""
+
+    limit: Power
+    """Sustained board power."""
+    time_constant: Time
+    """A kernel much shorter than it runs at full clock, one much longer at the clock that meets the limit."""
+
+
 class Gpu(Spec):
     """A GEMM device: streaming multiprocessors with tensor cores, an L2, DRAM channels."""
 
@@ -104,12 +113,16 @@ class Gpu(Spec):
     epilogue: Rate
     """Bytes a cycle of one SM from accumulators to L2."""
     launch: Launch
+    power: PowerLimit | None = None
+    """Left out, the clock does not answer to power."""
     library: str
     """Menu of kernels (`hwconfigs/libraries`) that stands in for the vendor's library."""
     energy: str
     """Table of energy per action (`hwconfigs/energy`)."""
     area: Area | None = None
     """Of the die; left out where no source gives it."""
+    measured_as: list[str] = []
+    """Names under which tables of measurements know this GPU (`accelsim validate`)."""
     sources: dict[str, str]
 
     @model_validator(mode="after")
@@ -121,8 +134,6 @@ class Gpu(Spec):
         return self
 
 
-    measured_as: list[str] = []
-    """Names under which tables of measurements know this GPU (`accelsim validate`)."""
 class AttentionUnit(Spec):
     """An attention co-processor: cores of a PE array, a sparsity engine and a softmax unit, around shared memory."""
 

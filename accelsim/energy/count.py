@@ -2,36 +2,10 @@
 
 from collections import Counter
 
-import numpy as np
-
 from accelsim.config.hardware import EnergyTable
 from accelsim.energy.account import EnergyItem, dynamic_energy, static_energy
-from accelsim.machine.simulate import KernelRun, NetworkRun
-from accelsim.mapping.plan import GemmPlan
-
-
-def kernel_actions(kernel: KernelRun) -> Counter[str]:
-    """Actions of one kernel on the GEMM device.
-
-    Multipliers are charged for whole tiles, since the padding of a ragged edge runs through them too; memories for the
-    bytes that move.
-    """
-    run = kernel.run
-    actions: Counter[str] = Counter(
-        l2_byte=run.l2_read_bytes + run.l2_write_bytes, dram_byte=run.dram_read_bytes + run.dram_write_bytes
-    )
-    if isinstance(kernel.kernel, GemmPlan):
-        plan, counts = kernel.kernel, kernel.counts
-        assert counts is not None
-        tile = plan.tile
-        steps = int(counts.steps.sum())
-        actions[f"{tile.unit.split('_')[0]}_mac_{plan.gemm.dtype}"] += steps * tile.tile_m * tile.tile_n * tile.tile_k
-        actions["shared_byte"] += int(np.dot(counts.steps, counts.shared_bytes_per_step))
-        if plan.split_k > 1:
-            actions["cuda_flop"] += plan.split_k * plan.gemm.batch * plan.gemm.m * plan.gemm.n
-    else:
-        actions["cuda_flop"] += kernel.kernel.elements * kernel.kernel.flops_per_element
-    return actions
+from accelsim.machine.gemm.actions import kernel_actions
+from accelsim.machine.simulate import NetworkRun
 
 
 def run_energy(
@@ -53,7 +27,7 @@ def run_energy(
     """
     gpu: Counter[str] = Counter()
     for kernel in run.kernels:
-        gpu.update(kernel_actions(kernel))
+        gpu.update(kernel_actions(kernel.kernel, kernel.counts, kernel.run))
     items = dynamic_energy("gpu", gpu, gpu_table) + static_energy("gpu", gpu_table, run.latency_ps)
     if unit_table is not None:
         unit: Counter[str] = Counter()

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.config.hardware import Gpu, Link, System
+from accelsim.config.hardware import EnergyTable, Gpu, Link, System
 from accelsim.config.scheme import RunConfig
 from accelsim.estimate.program import estimate_program
 from accelsim.execution import Execution
 from accelsim.machine.attention.hdp import AttentionRun, simulate_hdp
 from accelsim.machine.attention.work import dense_work, hdp_work
+from accelsim.machine.gemm.actions import dynamic_pj, kernel_actions
 from accelsim.machine.gemm.elementwise import elementwise_program
 from accelsim.machine.gemm.events import run_events
 from accelsim.machine.gemm.lower import gemm_program
+from accelsim.machine.gemm.power import throttled_seconds
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause, DeviceProgram, DeviceRun
 from accelsim.machine.gemm.twin import run_simpy
 from accelsim.machine.system import Activity, Span, simulate_system
@@ -49,6 +51,8 @@ class KernelRun:
     counts: BlockCounts | None
     run: DeviceRun
     duration_ps: int
+    throttled_ps: int
+    """What the power limit adds to the engine's time; part of the duration."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,19 @@ def _unit_run(attention: Attention, execution: Execution, config: RunConfig) -> 
     return UnitRun(attention.name, simulate_hdp(unit, work), link_bytes(attention))
 
 
-def simulate(plan: NetworkPlan, execution: Execution, config: RunConfig) -> NetworkRun:
+def _throttle_ps(
+    kernel: Kernel, counts: BlockCounts | None, run: DeviceRun, free_ps: int, gpu: Gpu, table: EnergyTable
+) -> int:
+    """Time that the board's power limit adds to a kernel."""
+    if gpu.power is None:
+        return 0
+    joule = dynamic_pj(kernel_actions(kernel, counts, run), table.actions) * 1e-12
+    free, static = free_ps / PS_PER_SECOND, sum(table.static_power.values())
+    slowed = throttled_seconds(free, joule, static, gpu.power.limit, gpu.power.time_constant)
+    return round((slowed - free) * PS_PER_SECOND)
+
+
+def simulate(plan: NetworkPlan, execution: Execution, config: RunConfig, table: EnergyTable) -> NetworkRun:
     """Time of a planned and counted network.
 
     Parameters
@@ -203,6 +219,8 @@ def simulate(plan: NetworkPlan, execution: Execution, config: RunConfig) -> Netw
         What runs where, and what it does.
     config : RunConfig
         Machine and engine.
+    table : EnergyTable
+        Energy per action of the GEMM device: under a power limit its clock follows from it.
 
     Returns
     -------
@@ -222,8 +240,9 @@ def simulate(plan: NetworkPlan, execution: Execution, config: RunConfig) -> Netw
         for kernel, counts in zip(planned.kernels, execution.counts[operation.name], strict=True):
             run = device.run(kernel, counts)
             name = _kernel_name(operation.name, kernel, len(planned.kernels) == 1)
-            duration = ticks_to_ps(run.end, gpu)
-            runs.append(KernelRun(name, operation.name, _part(planned), kernel, counts, run, duration))
+            free = ticks_to_ps(run.end, gpu)
+            slowed = _throttle_ps(kernel, counts, run, free, gpu, table)
+            runs.append(KernelRun(name, operation.name, _part(planned), kernel, counts, run, free + slowed, slowed))
         schedule.on_gpu(planned, runs)
         kernels += runs
     spans = simulate_system(schedule.activities)

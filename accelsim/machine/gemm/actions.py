@@ -1,0 +1,38 @@
+"""Which actions a kernel on the GEMM device does, and how often: what its energy, and so its power, consists of."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from accelsim.machine.gemm.program import DeviceRun
+from accelsim.mapping.counts import BlockCounts
+from accelsim.mapping.plan import GemmPlan
+from accelsim.model.graph import Elementwise
+
+
+def kernel_actions(kernel: GemmPlan | Elementwise, counts: BlockCounts | None, run: DeviceRun) -> Counter[str]:
+    """Actions of one kernel, by the names of `accelsim.energy.actions`.
+
+    Multipliers are charged for whole tiles, since the padding of a ragged edge runs through them too; memories for the
+    bytes that move.
+    """
+    actions: Counter[str] = Counter(
+        l2_byte=run.l2_read_bytes + run.l2_write_bytes, dram_byte=run.dram_read_bytes + run.dram_write_bytes
+    )
+    if isinstance(kernel, Elementwise):
+        actions["cuda_flop"] += kernel.elements * kernel.flops_per_element
+        return actions
+    assert counts is not None
+    tile, gemm = kernel.tile, kernel.gemm
+    unit = tile.unit.removesuffix("_core")
+    actions[f"{unit}_mac_{gemm.dtype}"] += int(counts.steps.sum()) * tile.tile_m * tile.tile_n * tile.tile_k
+    actions["shared_byte"] += int(np.dot(counts.steps, counts.shared_bytes_per_step))
+    if kernel.split_k > 1:
+        actions["cuda_flop"] += kernel.split_k * gemm.batch * gemm.m * gemm.n
+    return actions
+
+
+def dynamic_pj(actions: Mapping[str, int], energy: Mapping[str, float]) -> float:
+    """Picojoules of actions; those that the table lacks cost nothing here (the account refuses them)."""
+    return sum(count * energy.get(action, 0.0) for action, count in actions.items())
