@@ -1,5 +1,6 @@
 """`accelsim run` and `accelsim compare`."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,10 +96,14 @@ def compare(
 
 
 def folder_name(result: "Result") -> str:
-    """Folder of a run, the same for the same config: hardware, workload, scheme and the start of the config's hash."""
+    """Folder of a run, the same for the same config: hardware, workload, scheme and the start of the config's hash.
+
+    Names are the user's; what could lead to another folder is left out of them.
+    """
     summary = result.summary
     digest = str(result.provenance["config_hash"])[:8]
-    return f"{summary['hardware']}-{summary['workload']}-{summary['scheme']}-{digest}"
+    name = f"{summary['hardware']}-{summary['workload']}-{summary['scheme']}-{digest}"
+    return re.sub(r"[^\w.+-]+", "_", name).lstrip(".-")
 
 
 def _saved(folder: Path | None, quiet: bool) -> None:

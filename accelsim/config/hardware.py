@@ -4,7 +4,7 @@ Each spec has ``sources``: for every field (a dotted path, or the prefix of one)
 word ``default``. `accelsim hw show` prints them, and whatever rests on a default is named as such in results.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -46,11 +46,11 @@ class Dram(Spec):
     """Of the board."""
     bandwidth: Bandwidth
     """Peak of the datasheet."""
-    efficiency: float = Field(gt=0, le=1)
+    efficiency: float = Field(ge=1e-3, le=1)
     """Share of the peak that streams reach."""
     channels: int = Field(gt=0, le=64)
     """Independent channels; each serves one request after another."""
-    interleave: Bytes
+    interleave: Annotated[Bytes, Field(gt=0)]
     """Consecutive bytes that lie in one channel."""
 
 
@@ -90,7 +90,7 @@ class Gpu(Spec):
     """Multiply-accumulates a cycle of one SM on its tensor cores, for each operand format that they take."""
     cuda_core: dict[Dtype, int]
     """Multiply-accumulates a cycle of one SM without tensor cores."""
-    tensor_efficiency: float = Field(gt=0, le=1)
+    tensor_efficiency: float = Field(ge=1e-3, le=1)
     """Share of the tensor cores' peak that a main loop with its operands at hand reaches."""
     tensor_operands: Literal["registers", "shared_memory"] = "registers"
     """Where tensor cores take operands from: registers that each warp fills for itself, or straight from shared memory,
@@ -100,7 +100,7 @@ class Gpu(Spec):
     """32-bit registers."""
     max_threads_per_sm: int = Field(gt=0)
     """Threads that one SM holds at once."""
-    max_blocks_per_sm: int = Field(gt=0)
+    max_blocks_per_sm: int = Field(gt=0, le=1024)
     """Thread blocks that one SM holds at once."""
     l2: L2
     dram: Dram
@@ -142,13 +142,13 @@ class AttentionUnit(Spec):
     description: str = ""
     algorithm: Literal["hdp"]
     """What the unit computes."""
-    cores: int = Field(gt=0)
+    cores: int = Field(gt=0, le=4096)
     """Each core works on one head at a time."""
     clock: Frequency
     """Of the whole unit."""
-    pe_rows: int = Field(gt=1)
+    pe_rows: int = Field(gt=1, le=4096)
     """Rows of a core's array of processing elements."""
-    pe_columns: int = Field(gt=1)
+    pe_columns: int = Field(gt=1, le=4096)
     """One 16-bit multiplier a processing element; both even, since pruning decides on 2 x 2 blocks."""
     softmax_elements_per_cycle: int = Field(gt=0)
     """Scores that a core's softmax unit takes in each cycle."""
@@ -242,7 +242,7 @@ class Library(Spec):
     """fp32 kernels without tensor cores."""
     split_k: list[int] = [1]
     """Values of split-K that the library uses."""
-    efficiency: float = Field(default=1.0, gt=0, le=1)
+    efficiency: float = Field(default=1.0, ge=1e-3, le=1)
     """Rate of its main loops over what the machine's `tensor_efficiency` gives: older kernels issue less well."""
     sources: dict[str, str]
 

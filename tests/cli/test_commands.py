@@ -1,5 +1,6 @@
 """Commands: one JSON document and nothing else, exit statuses, tables, folders."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import jsonschema
 import pytest
 
 from accelsim.cli import main
+from accelsim.cli.run import folder_name
 from accelsim.errors import UserError
 from accelsim.results import Comparison, Result
 from accelsim.results.schema import COMPARE_SCHEMA, RUN_SCHEMA
@@ -341,3 +343,9 @@ def test_too_little_memory_is_no_internal_error(steps: Steps, capsys: pytest.Cap
     steps.raises = MemoryError("Unable to allocate 9 TiB")
     assert main(["run", "a", "b", "--json"]) == 2
     assert "not enough memory (Unable to allocate 9 TiB); take smaller sizes" in capsys.readouterr().err
+
+
+def test_names_do_not_lead_out_of_the_folder() -> None:
+    result = example()
+    renamed = dataclasses.replace(result, summary={**result.summary, "hardware": "../up", "workload": "a/../../b c"})
+    assert folder_name(renamed) == "_up-a_.._.._b_c-dense-abababab"

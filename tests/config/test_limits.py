@@ -34,6 +34,10 @@ def test_every_dimension_has_limits() -> None:
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
+        ("hardware.gpu.dram.interleave=0 B", "hardware.gpu.dram.interleave: must be greater than 0"),
+        ("hardware.gpu.max_blocks_per_sm=100000", "hardware.gpu.max_blocks_per_sm: must be at most 1024"),
+        ("hardware.gpu.tensor_efficiency=1e-300", "hardware.gpu.tensor_efficiency: must be at least 0.001"),
+        ("hardware.attention_unit.cores=1000000", "hardware.attention_unit.cores: must be at most 4096"),
         ("mapping.split_k=1000000000", "mapping.split_k: must be at most 1024"),
         ("hdp.scale=1e-300", "hdp.scale: must be at least 0.0009765625"),
         ("hdp.scale=1e300", "hdp.scale: must be at most 1024"),
