@@ -198,7 +198,7 @@ def _unit_run(attention: Attention, execution: Execution, config: RunConfig) -> 
     return UnitRun(attention.name, simulate_hdp(unit, work), link_bytes(attention))
 
 
-def _throttle_ps(
+def throttle_ps(
     kernel: Kernel, counts: BlockCounts | None, run: DeviceRun, free_ps: int, gpu: Gpu, table: EnergyTable
 ) -> int:
     """Time that the board's power limit adds to a kernel."""
@@ -241,7 +241,7 @@ def simulate(plan: NetworkPlan, execution: Execution, config: RunConfig, table: 
             run = device.run(kernel, counts)
             name = _kernel_name(operation.name, kernel, len(planned.kernels) == 1)
             free = ticks_to_ps(run.end, gpu)
-            slowed = _throttle_ps(kernel, counts, run, free, gpu, table)
+            slowed = throttle_ps(kernel, counts, run, free, gpu, table)
             runs.append(KernelRun(name, operation.name, _part(planned), kernel, counts, run, free + slowed, slowed))
         schedule.on_gpu(planned, runs)
         kernels += runs

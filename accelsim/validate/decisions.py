@@ -4,7 +4,7 @@ An option is a machine, an operation, a library, a sparsity and a kernel. Two op
 same m, n, k, batch and operand size and differ in one respect. Measurements of one option count as their median.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
@@ -23,6 +23,8 @@ KINDS = {
 }
 """Kinds of pairs, with what each compares."""
 
+Entry = dict[str, Any]
+
 
 def pairs(frame: pd.DataFrame) -> pd.DataFrame:
     """Every pair of options, with its measured and its predicted speed-up.
@@ -40,20 +42,23 @@ def pairs(frame: pd.DataFrame) -> pd.DataFrame:
     """
     keys = [*SHAPE, *OPTION]
     options = frame.groupby(keys, sort=True)[["measured_us", "predicted_us"]].median().reset_index()
-    found = [pair for _, alike in options.groupby(list(SHAPE), sort=True) for pair in _pairs(alike)]
+    entries: list[Entry] = options.to_dict("records")  # type: ignore[assignment]
+    shapes: dict[tuple[Any, ...], list[Entry]] = {}
+    for entry in entries:
+        shapes.setdefault(tuple(entry[name] for name in SHAPE), []).append(entry)
+    found = [pair for alike in shapes.values() for pair in _pairs(alike)]
     return pd.DataFrame(found, columns=["kind", "measured", "predicted", *SHAPE])
 
 
-def _pairs(options: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    entries: list[dict[str, Any]] = options.to_dict("records")  # type: ignore[assignment]
-    for first, second in combinations(sorted(entries, key=lambda entry: entry["op"] != "gemm"), 2):
+def _pairs(options: list[Entry]) -> Iterator[Entry]:
+    for first, second in combinations(sorted(options, key=lambda entry: entry["op"] != "gemm"), 2):
         kind = _kind(first, second)
         if kind:
             speedups = {name: first[f"{name}_us"] / second[f"{name}_us"] for name in ("measured", "predicted")}
             yield {"kind": kind, **speedups, **{name: first[name] for name in SHAPE}}
 
 
-def _kind(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+def _kind(first: Entry, second: Entry) -> str:
     """What a pair compares; an empty text where it differs in several respects."""
     differing = {name for name in OPTION if first[name] != second[name]}
     if "hardware" in differing:

@@ -11,34 +11,25 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from accelsim.config.hardware import Gpu, Library
-from accelsim.config.loader import available, load_library
+from accelsim.config.hardware import EnergyTable, Gpu, Library
+from accelsim.config.loader import available, load_energy, load_library
 from accelsim.config.options import Mapping, TileWise
 from accelsim.config.workload import Caches
 from accelsim.errors import MappingError, UserError
-from accelsim.estimate.gemm import GemmMachine, estimate_gemm
 from accelsim.machine.gemm.lower import gemm_program
-from accelsim.machine.simulate import ENGINES, ticks_to_ps
-from accelsim.mapping.blocks import ceil_div
-from accelsim.mapping.candidates import candidate_tiles
-from accelsim.mapping.choice import machine_numbers
+from accelsim.machine.simulate import ENGINES, throttle_ps, ticks_to_ps
 from accelsim.mapping.counts import count_blocks
 from accelsim.mapping.gemm import plan_gemm
 from accelsim.mapping.plan import GemmPlan, TileShape
-from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES, describe, occupancy, shared_traffic
+from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES, describe, occupancy
 from accelsim.model.graph import Gemm
 from accelsim.pruning.pack import pack
 from accelsim.pruning.seeded import seeded_mask
+from accelsim.validate.estimates import estimate_dense
 from accelsim.validate.notes import Launch
 from accelsim.validate.rows import MeasuredRow
 
 ValidationEngine = Literal["estimate", "events"]
-
-_ROWS_AT_ONCE = 32
-"""Rows that the closed form takes together: few enough that its arrays stay in the processor's caches."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +208,11 @@ def _menus() -> frozenset[str]:
 
 
 @cache
+def _energy(name: str) -> EnergyTable:
+    return load_energy(name)
+
+
+@cache
 def _load(name: str) -> Library:
     return load_library(name)
 
@@ -248,16 +244,19 @@ def _simulate_one(case: _Case, gpu: Gpu, engine: ValidationEngine, library: Libr
         plan = _plan(case, gpu, library)
     except MappingError as error:
         return Prediction(None, str(error))
+    counts = count_blocks(plan, gpu)
     program = gemm_program(
         plan,
-        count_blocks(plan, gpu),
+        counts,
         gpu,
         case.caches,
         "stream" if case.launch == "stream" else "graph",
         ELEMENT_BYTES[gemm.dtype],
         OUTPUT_BYTES[gemm.dtype],
     )
-    latency = ticks_to_ps(ENGINES[engine](program).end, gpu) / 1e6
+    run = ENGINES[engine](program)
+    free = ticks_to_ps(run.end, gpu)
+    latency = (free + throttle_ps(plan, counts, run, free, gpu, _energy(gpu.energy))) / 1e6
     if case.launch == "kernel":
         latency -= gpu.launch.graph * 1e6
     waves = len(plan.blocks) / (gpu.sm_count * occupancy(plan.tile, gpu))
@@ -282,101 +281,18 @@ def _prediction(
 
 
 def _estimate(cases: list[_Case], gpu: Gpu, library: Library) -> list[Prediction]:
-    """The kernel that `accelsim.mapping.choice.rank` puts first, for dense products of one format and mapping.
-
-    All candidates of several products are estimated together, which takes microseconds for each.
-    """
-    dtype, mapping = cases[0].gemm.dtype, cases[0].mapping
-    tiles = candidate_tiles(dtype, gpu, library, mapping)
-    splits = sorted(set(library.split_k)) if mapping.split_k is None else [mapping.split_k]
-    numbers = machine_numbers(gpu, library, dtype)
-    resident = [occupancy(tile, gpu) for tile in tiles]
-    candidates = _Candidates(tiles, resident, splits, gpu, dtype, _strip(mapping))
-    found = []
-    for begin in range(0, len(cases), _ROWS_AT_ONCE):
-        some = cases[begin : begin + _ROWS_AT_ONCE]
-        cycles = candidates.cycles(some, numbers)
-        best = np.argmin(cycles, axis=1)
-        for case, at, time in zip(some, best, cycles[np.arange(len(some)), best], strict=True):
-            tile, occupied, split = candidates.at(int(at))
-            steps = -(-case.gemm.k // tile.tile_k)
-            shares = -(-steps // -(-steps // split))
-            blocks = case.gemm.batch * -(-case.gemm.m // tile.tile_m) * -(-case.gemm.n // tile.tile_n) * shares
-            latency = (float(time) - numbers.launch) / gpu.clock + _overhead(case.launch, gpu)
-            waves = blocks / (gpu.sm_count * occupied)
-            found.append(_prediction(latency * 1e6, tile, shares, waves, library, gpu, case.gemm))
-    return found
-
-
-def _strip(mapping: Mapping) -> int:
-    """Columns of output tiles that the raster order walks down together."""
-    return {"along_m": 1, "along_n": 2**62, "swizzle": mapping.swizzle_width}[mapping.raster]
+    """Predictions of dense products of one format and mapping, by the closed form."""
+    gemms, caches = [case.gemm for case in cases], [case.caches for case in cases]
+    found = estimate_dense(gemms, caches, gpu, library, cases[0].mapping)
+    return [
+        _prediction(
+            1e6 * (one.seconds + _overhead(case.launch, gpu)), one.tile, one.split_k, one.waves, library, gpu, case.gemm
+        )
+        for case, one in zip(cases, found, strict=True)
+    ]
 
 
 def _overhead(launch: Launch, gpu: Gpu) -> float:
     """Seconds from the kernel before it to the first thread block; without a launch, the kernel's own part of it."""
     gap = {"graph": gpu.launch.graph, "stream": gpu.launch.stream, "kernel": 0.0}[launch]
     return gap + gpu.launch.start_drain
-
-
-@dataclass(frozen=True)
-class _Candidates:
-    """Every tile with every split-K, tile by tile."""
-
-    tiles: list[TileShape]
-    resident: list[int]
-    splits: list[int]
-    gpu: Gpu
-    dtype: str
-    strip: int
-
-    def at(self, index: int) -> tuple[TileShape, int, int]:
-        """Tile, thread blocks of it on an SM, and split-K of a candidate."""
-        tile, split = divmod(index, len(self.splits))
-        return self.tiles[tile], self.resident[tile], self.splits[split]
-
-    def cycles(self, cases: list[_Case], numbers: GemmMachine) -> NDArray[np.float64]:
-        """[cases, candidates] cycles; infinite where a share of k would be less than a k-step."""
-        element = ELEMENT_BYTES[self.dtype]
-        count = len(self.splits)
-        shapes = [(tile.tile_m, tile.tile_n, tile.tile_k, tile.stages) for tile in self.tiles]
-        tile_m, tile_n, tile_k, stages = np.repeat(np.array(shapes, np.int64).T, count, axis=1)
-        traffic = np.repeat([sum(shared_traffic(tile, self.gpu, element)) for tile in self.tiles], count)
-        split = np.tile(np.array(self.splits, np.int64), len(self.tiles))
-        sizes = [(case.gemm.m, case.gemm.n, case.gemm.k, case.gemm.batch) for case in cases]
-        m, n, k, batch = np.array(sizes, np.int64).T[:, :, None]
-        cycles = np.empty((len(cases), len(split)))
-        for weights_warm in (False, True):
-            for activations_warm in (False, True):
-                alike = np.flatnonzero([_warm(case) == (weights_warm, activations_warm) for case in cases])
-                if not len(alike):
-                    continue
-                cycles[alike] = estimate_gemm(
-                    m[alike],
-                    n[alike],
-                    k[alike],
-                    batch[alike],
-                    element,
-                    tile_m,
-                    tile_n,
-                    tile_k,
-                    stages,
-                    np.repeat(self.resident, count),
-                    split,
-                    numbers,
-                    weights_warm=weights_warm,
-                    activations_warm=activations_warm,
-                    output_bytes=OUTPUT_BYTES[self.dtype],
-                    shared_bytes=traffic,
-                    strip=self.strip,
-                )
-        result: NDArray[np.float64] = np.where(
-            (split == self.splits[0]) | (split <= ceil_div(k, tile_k)), cycles, np.inf
-        )
-        return result
-
-
-def _warm(case: _Case) -> tuple[bool, bool]:
-    """Whether weights and activations lie in L2; a batch's second operands are activations."""
-    second = case.caches.activations if case.gemm.weight is None else case.caches.weights
-    return second == "warm", case.caches.activations == "warm"

@@ -57,6 +57,10 @@ class Validation:
 
     def summary(self) -> dict[str, Any]:
         """Errors over all rows, by machine, by regime and of decisions, with a fitted roofline beside them."""
+        return dict(self._summary)
+
+    @cached_property
+    def _summary(self) -> dict[str, Any]:
         rows = self.predicted
         reasons = self.unmodelled["reason"].value_counts().sort_index()
         return {

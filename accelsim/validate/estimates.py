@@ -1,0 +1,147 @@
+"""The closed form for many dense products at once: what `accelsim.mapping.choice.rank` puts first for each.
+
+One call of the estimate takes every candidate kernel of several products, so that a product costs well under a
+millisecond where `rank`, product by product, takes several.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.config.hardware import Gpu, Library
+from accelsim.config.options import Mapping
+from accelsim.config.workload import Caches
+from accelsim.estimate.gemm import GemmMachine, estimate_gemm
+from accelsim.mapping.blocks import ceil_div
+from accelsim.mapping.candidates import candidate_tiles
+from accelsim.mapping.choice import machine_numbers
+from accelsim.mapping.plan import TileShape
+from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES, occupancy, shared_traffic
+from accelsim.model.graph import Gemm
+
+_AT_ONCE = 32
+"""Products estimated together: few enough that the arrays stay in the processor's caches."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The kernel that is estimated to be the fastest for a product."""
+
+    tile: TileShape
+    split_k: int
+    """Shares of k that there really are."""
+    waves: float
+    """Thread blocks over those that the device holds at once."""
+    seconds: float
+    """Without what precedes the first thread block."""
+
+
+def estimate_dense(
+    gemms: Sequence[Gemm], caches: Sequence[Caches], gpu: Gpu, library: Library, mapping: Mapping
+) -> list[Estimate]:
+    """The fastest kernel of a library for each of several dense products of one format.
+
+    Parameters
+    ----------
+    gemms : sequence of Gemm
+        Of one dtype; with weights, or all without.
+    caches : sequence of Caches
+        What lies in L2 when each begins.
+    gpu, library, mapping
+        The machine, its menu, and what is fixed.
+
+    Raises
+    ------
+    MappingError
+        If no kernel fits the machine.
+    """
+    dtype = gemms[0].dtype
+    tiles = candidate_tiles(dtype, gpu, library, mapping)
+    splits = sorted(set(library.split_k)) if mapping.split_k is None else [mapping.split_k]
+    numbers = machine_numbers(gpu, library, dtype)
+    candidates = _Candidates(tiles, [occupancy(tile, gpu) for tile in tiles], splits, gpu, dtype, _strip(mapping))
+    found = []
+    for begin in range(0, len(gemms), _AT_ONCE):
+        some = gemms[begin : begin + _AT_ONCE]
+        cycles = candidates.cycles(some, caches[begin : begin + _AT_ONCE], numbers)
+        best = np.argmin(cycles, axis=1)
+        times = (cycles[np.arange(len(some)), best] - numbers.launch) / gpu.clock
+        found += [
+            candidates.estimate(gemm, int(at), float(time)) for gemm, at, time in zip(some, best, times, strict=True)
+        ]
+    return found
+
+
+def _strip(mapping: Mapping) -> int:
+    """Columns of output tiles that the raster order walks down together."""
+    return {"along_m": 1, "along_n": 2**62, "swizzle": mapping.swizzle_width}[mapping.raster]
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Every tile with every split-K, tile by tile."""
+
+    tiles: list[TileShape]
+    resident: list[int]
+    splits: list[int]
+    gpu: Gpu
+    dtype: str
+    strip: int
+
+    def estimate(self, gemm: Gemm, index: int, seconds: float) -> Estimate:
+        """A product under the candidate of an index."""
+        at, split = divmod(index, len(self.splits))
+        tile = self.tiles[at]
+        steps = int(ceil_div(gemm.k, tile.tile_k))
+        shares = int(ceil_div(steps, ceil_div(steps, self.splits[split])))
+        blocks = gemm.batch * int(ceil_div(gemm.m, tile.tile_m) * ceil_div(gemm.n, tile.tile_n)) * shares
+        return Estimate(tile, shares, blocks / (self.gpu.sm_count * self.resident[at]), seconds)
+
+    def cycles(self, gemms: Sequence[Gemm], caches: Sequence[Caches], numbers: GemmMachine) -> NDArray[np.float64]:
+        """[products, candidates] cycles; infinite where a share of k would be less than a k-step."""
+        element = ELEMENT_BYTES[self.dtype]
+        count = len(self.splits)
+        shapes = [(tile.tile_m, tile.tile_n, tile.tile_k, tile.stages) for tile in self.tiles]
+        tile_m, tile_n, tile_k, stages = np.repeat(np.array(shapes, np.int64).T, count, axis=1)
+        traffic = np.repeat([sum(shared_traffic(tile, self.gpu, element)) for tile in self.tiles], count)
+        split = np.tile(np.array(self.splits, np.int64), len(self.tiles))
+        sizes = [(gemm.m, gemm.n, gemm.k, gemm.batch) for gemm in gemms]
+        m, n, k, batch = np.array(sizes, np.int64).T[:, :, None]
+        warm = np.array([_warm(gemm, state) for gemm, state in zip(gemms, caches, strict=True)])
+        cycles = np.empty((len(gemms), len(split)))
+        for weights_warm in (False, True):
+            for activations_warm in (False, True):
+                alike = np.flatnonzero((warm == (weights_warm, activations_warm)).all(axis=1))
+                if not len(alike):
+                    continue
+                cycles[alike] = estimate_gemm(
+                    m[alike],
+                    n[alike],
+                    k[alike],
+                    batch[alike],
+                    element,
+                    tile_m,
+                    tile_n,
+                    tile_k,
+                    stages,
+                    np.repeat(self.resident, count),
+                    split,
+                    numbers,
+                    weights_warm=weights_warm,
+                    activations_warm=activations_warm,
+                    output_bytes=OUTPUT_BYTES[self.dtype],
+                    shared_bytes=traffic,
+                    strip=self.strip,
+                )
+        result: NDArray[np.float64] = np.where(
+            (split == self.splits[0]) | (split <= ceil_div(k, tile_k)), cycles, np.inf
+        )
+        return result
+
+
+def _warm(gemm: Gemm, caches: Caches) -> tuple[bool, bool]:
+    """Whether weights and activations lie in L2; second operands that are no weights are activations."""
+    second = caches.activations if gemm.weight is None else caches.weights
+    return second == "warm", caches.activations == "warm"
