@@ -176,19 +176,23 @@ def compare(
     wanted = list(dict.fromkeys(schemes))
     if any(uses_unit(scheme) for scheme in wanted) and "dense_on_unit" not in wanted:
         wanted.append("dense_on_unit")
-    found = {
-        scheme: run(
+    configs = {
+        scheme: load_config(
             hardware,
             workload,
             scheme=scheme,
-            sets=sets,
+            sets=_with_sparsity(sets, sparsity),
             engine=engine,
             values=values,
             seed=seed,
             operands=operands,
             masks=masks,
-            sparsity=sparsity,
         )
         for scheme in dict.fromkeys(["dense", *wanted])
     }
+    _check_sizes(configs["dense"], sets)
+    network = build_network(configs["dense"].workload)
+    for config in configs.values():  # a scheme that cannot run is told before the others take their time
+        check_scheme(network, config)
+    found = {scheme: run_config(config) for scheme, config in configs.items()}
     return Comparison(tuple(found[scheme] for scheme in wanted), found["dense"])

@@ -44,3 +44,9 @@ def test_error_of_independent_layers_is_the_largest_of_theirs() -> None:
     both = accelsim.run("t4", workload, scheme="tile_wise", sets=["tile_wise.granularity=16"])
     assert dense < 0.01
     assert both.summary["max_rel_error"] >= alone.summary["max_rel_error"] > 0.1
+
+
+def test_schemes_that_cannot_run_are_told_before_any_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("accelsim.pipeline.run_config", lambda config: pytest.fail(f"{config.scheme} was run"))
+    with pytest.raises(UserError, match="scheme hdp computes attention on an attention unit, and t4 has none"):
+        accelsim.compare("t4", "bert_tiny", schemes=["dense", "hdp"])
