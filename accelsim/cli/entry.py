@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from accelsim.cli import hardware, output, run, sweep, validate, workload
+from accelsim.cli import calibrate, hardware, output, run, sweep, validate, workload
 from accelsim.cli.group import SuggestingGroup
 from accelsim.errors import UserError
 
@@ -37,6 +37,7 @@ app.command("run")(run.run)
 app.command("compare")(run.compare)
 app.command("sweep")(sweep.sweep)
 app.command("validate")(validate.validate)
+app.command("calibrate-hw")(calibrate.calibrate_hw)
 app.add_typer(hardware.app, name="hw")
 app.add_typer(workload.app, name="workload")
 

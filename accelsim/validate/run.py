@@ -65,7 +65,7 @@ def validate(
         if system.name in names:
             raise UserError(f"machine {system.name} is given twice")
         names.add(system.name)
-        chosen = _rows_of(rows, system.gpu, gpus[index] if gpus else None, len(hardware) == 1, measured)
+        chosen = rows_of(rows, system.gpu, gpus[index] if gpus else None, len(hardware) == 1, measured)
         if not gpus and not _known_as(chosen[0].gpu, system.gpu):
             remarks.append(
                 f"The table's only GPU is {chosen[0].gpu}, not a name of {system.name}; its rows were taken."
@@ -84,7 +84,7 @@ def validate(
     return Validation(engine, frame, *counted_conditions(told), dict(sorted(left_out.items())), tuple(remarks))
 
 
-def _rows_of(
+def rows_of(
     rows: list[MeasuredRow], gpu: Gpu, wanted: str | None, alone: bool, measured: str | Path
 ) -> list[MeasuredRow]:
     """Rows that a machine stands for."""

@@ -1,0 +1,109 @@
+"""`accelsim calibrate-hw`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from accelsim.cli import options, output
+from accelsim.errors import UserError
+
+if TYPE_CHECKING:
+    from accelsim.validate.calibrate import Calibration
+
+_ERRORS = ("mape_percent", "median_ape_percent", "p90_ape_percent", "bias_percent")
+
+
+def calibrate_hw(
+    measured: Annotated[
+        Path, typer.Argument(metavar="MEASURED.csv", exists=True, dir_okay=False, help="Table of measurements.")
+    ],
+    hw: Annotated[str, typer.Option("--hw", metavar="BASE", help="GPU to start from (see: accelsim hw list).")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.yaml", help="Where the calibrated GPU is written.")],
+    gpu: Annotated[
+        str | None, typer.Option("--gpu", metavar="GPU", show_default=False, help="GPU of the table to fit.")
+    ] = None,
+    holdout: Annotated[float, typer.Option(help="Share of shapes that take no part in the fit.")] = 0.5,
+    evaluations: Annotated[int, typer.Option(help="Predictions of all rows that the search may make.")] = 480,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Fit the few parameters of a GPU that datasheets do not give, and say how far off held-out rows are."""
+    if out.suffix not in (".yaml", ".yml"):
+        raise UserError(f"{out}: the calibrated GPU is a YAML file; name it {out.with_suffix('.yaml')}")
+    if not out.parent.is_dir():
+        raise UserError(f"{out.parent}: no such folder")
+    from accelsim.validate.calibrate import calibrate
+    from accelsim.validate.fitted_yaml import calibration_yaml, write_yaml
+
+    show = not quiet and sys.stderr.isatty()
+
+    def progress(done: int, total: int) -> None:
+        if show:
+            print(f"\r{done} of {total} evaluations", end="" if done < total else "\n", file=sys.stderr, flush=True)
+
+    found = calibrate(measured, hw, gpu=gpu, holdout=holdout, evaluations=evaluations, seed=seed, progress=progress)
+    base = str(Path(hw).resolve()) if Path(hw).suffix in (".yaml", ".yml") else hw
+    write_yaml(calibration_yaml(found, out.stem, base), out)
+    if json:
+        output.document(_document(found))
+    elif not quiet:
+        _report(found)
+    if not quiet:
+        output.message(f"saved {out}")
+
+
+def _document(found: "Calibration") -> str:
+    from accelsim.results.schema import SCHEMA_VERSION
+    from accelsim.results.store import json_text
+
+    return json_text(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "base": found.base,
+            "measured": found.measured,
+            "holdout": found.holdout,
+            "seed": found.seed,
+            "evaluations": found.evaluations,
+            "parameters": [
+                {"path": parameter.path, "meaning": parameter.meaning, "base": base, "fitted": value}
+                for parameter, base, value in found.fitted
+            ],
+            "errors": {
+                machine: {rows: summary.as_dict() for rows, summary in of_rows.items()}
+                for machine, of_rows in found.errors.items()
+            },
+        }
+    )
+
+
+def _report(found: "Calibration") -> None:
+    columns = [output.Column("parameter"), output.Column("base", True), output.Column("fitted", True)]
+    rows = [
+        [parameter.path, str(parameter.text(base)), str(parameter.text(value)), parameter.meaning]
+        for parameter, base, value in found.fitted
+    ]
+    output.table(f"{found.base} fitted to {found.measured}", [*columns, output.Column("what it is")], rows)
+    titles = ("MAPE (%)", "median (%)", "p90 (%)", "bias (%)")
+    table = [
+        [
+            machine,
+            rows_of.replace("_", " "),
+            str(summary.n),
+            *(output.amount(getattr(summary, key), 3) for key in _ERRORS),
+        ]
+        for machine, of_rows in found.errors.items()
+        for rows_of, summary in of_rows.items()
+    ]
+    output.table(
+        "Errors by the closed form",
+        [
+            output.Column("GPU"),
+            output.Column("rows"),
+            output.Column("n", True),
+            *(output.Column(t, True) for t in titles),
+        ],
+        table,
+    )
