@@ -25,18 +25,9 @@ _SECTIONS: tuple[tuple[str, str, tuple[type[Spec], ...]], ...] = (
         "Hardware",
         "Files below `hwconfigs/`, or your own. A GPU stands alone or as part of a system; `--set` reaches it as\n"
         "`hardware.gpu.KEY`, and as `hardware.KEY` where it stands alone.",
-        (
-            hardware.System,
-            hardware.Gpu,
-            hardware.SharedMemory,
-            hardware.L2,
-            hardware.Dram,
-            hardware.Launch,
-            hardware.AttentionUnit,
-            hardware.Link,
-        ),
+        (hardware.System,),
     ),
-    ("Library", "Menus of kernels, `hwconfigs/libraries/`.", (hardware.Library, hardware.KernelTile)),
+    ("Library", "Menus of kernels, `hwconfigs/libraries/`.", (hardware.Library,)),
     ("Energy", "Tables of energy per action, `hwconfigs/energy/`.", (hardware.EnergyTable,)),
     (
         "Workload",
@@ -47,13 +38,6 @@ _SECTIONS: tuple[tuple[str, str, tuple[type[Spec], ...]], ...] = (
             workload.EncoderWorkload,
             workload.VisionWorkload,
             workload.NetworkWorkload,
-            workload.LinearLayer,
-            workload.Conv2dLayer,
-            workload.LstmLayer,
-            workload.AttentionLayer,
-            workload.Operands,
-            workload.Caches,
-            options.Defaults,
         ),
     ),
     ("Options of a run", "`--set mapping.KEY=VALUE` and so on.", (options.Mapping, options.TileWise, options.Hdp)),
@@ -89,15 +73,35 @@ def config_page() -> str:
     kinds = ", ".join(f"`{kind}`" for kind in _kinds())
     units = "\n".join(f"| {dimension} | {', '.join(f'`{unit}`' for unit in UNITS[dimension])} |" for dimension in UNITS)
     parts = [_HEAD.format(kinds=kinds, units=units)]
+    shown: set[type[Spec]] = set().union(*(specs for _, _, specs in _SECTIONS))
     for title, text, specs in _SECTIONS:
-        parts.append(f"## {title}\n\n{text}\n\n" + "\n".join(_table(spec) for spec in specs))
-    parts.append(_actions())
+        tables = [_table(each) for spec in specs for each in (spec, *_parts(spec, shown))]
+        parts.append(f"## {title}\n\n{text}\n\n" + "\n".join(tables))
+        if hardware.EnergyTable in specs:
+            parts.append(_actions())
     return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def _parts(spec: type[Spec], shown: set[type[Spec]]) -> Iterator[type[Spec]]:
+    """Specs that are values of a spec's keys, each with its own, that have no table yet; notes them in `shown`."""
+    for hint in get_type_hints(spec, include_extras=True).values():
+        for part in _specs_in(hint):
+            if part not in shown:
+                shown.add(part)
+                yield part
+                yield from _parts(part, shown)
+
+
+def _specs_in(hint: Any) -> Iterator[type[Spec]]:
+    if isinstance(hint, type) and issubclass(hint, Spec):
+        yield hint
+    for argument in get_args(hint):
+        yield from _specs_in(argument)
 
 
 def _kinds() -> Iterator[str]:
     for _, _, specs in _SECTIONS:
-        for spec in specs:
+        for spec in (each for top in specs for each in (top, *_parts(top, set(specs)))):
             if "kind" in spec.model_fields:
                 yield from get_args(spec.model_fields["kind"].annotation)
 

@@ -266,8 +266,8 @@ display(layer_speedup.round(2).rename("speed-up of the layer").to_frame().T)
 #   apart, and we claim neither.
 # - **In turn, the deep shape (k = 3072) is predicted too slow, as its dense kernel is.** Both have the same long main
 #   loop; a rate fitted to short and long loops at once leaves a little on each side.
-# - **Not modelled**: fp16 accumulation in the artifact (we accumulate in fp32, at the same rate), the board's clock
-#   under power (not recorded; we assume boost), and contention of streams in the hardware's queues.
+# - **Not modelled or not known**: fp16 accumulation in the artifact (we accumulate in fp32, at the same rate), the
+#   clock of the board at the time (not recorded; we assume boost), contention of streams in the hardware's queues.
 
 
 # %%

@@ -89,6 +89,15 @@ def test_every_command_has_a_section() -> None:
     assert sorted(headings) == sorted(paths)
 
 
+def test_tutorial_explains_every_cause() -> None:
+    import accelsim
+
+    account = accelsim.run("a100_hdp", "gemm_1024", values=False, engine="estimate").account
+    causes = set(account[account["device"] == "gpu"]["cause"])
+    table = _page("docs/tutorial.md").split("| cause |")[1].split("\n\n")[0]
+    assert causes <= set(re.findall(r"`(\w+)`", table))
+
+
 @pytest.mark.parametrize("path", [*PAGES, "docs/config.md", "docs/design.md", "docs/assumptions.md", "docs/units.md"])
 def test_links_lead_to_files(path: str) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", _page(path)):
