@@ -25,7 +25,8 @@ def calibration_yaml(calibration: Calibration, name: str, extends: str) -> str:
     fit = calibration.errors["fitted"]["calibrated"]
     source = (
         f"fitted to {fit.n} rows of {calibration.measured} (sha256 {calibration.digest[:12]}), "
-        f"seed {calibration.seed}; {held.n} rows held out: {held.mape_percent:.1f} % mean, {held.median_ape_percent:.1f} % median error"
+        f"seed {calibration.seed}; {held.n} rows held out: "
+        f"{held.mape_percent:.1f} % mean, {held.median_ape_percent:.1f} % median error"
     )
     document = CommentedMap({"extends": extends, "name": name})
     document["description"] = f"{calibration.gpu.description or calibration.gpu.name}, calibrated"
@@ -34,7 +35,7 @@ def calibration_yaml(calibration: Calibration, name: str, extends: str) -> str:
     document["sources"] = CommentedMap({parameter.path: source for parameter, _, _ in calibration.fitted})
     document.yaml_set_start_comment(
         f"Calibrated from {calibration.base} by accelsim calibrate-hw: {calibration.evaluations} evaluations of the "
-        f"closed form,\n{100 * calibration.holdout:.0f} % of the shapes held out before the fit (by a hash of the shape)."
+        f"closed form,\n{100 * calibration.holdout:.0f} % of the shapes held out before the fit, by a hash of the shape."
     )
     yaml = YAML()
     yaml.width = 4096

@@ -1,0 +1,82 @@
+"""Writes the tables of docs/validation.md: ``python docs/error_tables.py``.
+
+Measured tables are found through ACCELSIM_DATA (default ``../shared`` beside the project), in its folder ``measured``.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT)]
+
+from accelsim.validate import validate  # noqa: E402
+from accelsim.validate.regimes import REGIMES  # noqa: E402
+
+PAGE = ROOT / "docs" / "validation.md"
+BEGIN, END = "<!-- errors -->\n", "<!-- end of errors -->\n"
+TABLES = {
+    "gemm_dense.csv": ["a100_sxm4_80gb", "h100_sxm5", "v100_sxm2", "t4"],
+    "gemm_sparse.csv": ["v100_pcie"],
+}
+ENGINES = ("estimate", "events")
+_KEYS = ("mape_percent", "median_ape_percent", "p90_ape_percent", "bias_percent")
+
+
+def tables(folder: Path) -> str:
+    """Errors by machine, by regime and of decisions, under both engines, as Markdown."""
+    summaries = [
+        validate(folder / name, hardware, engine=engine).summary()
+        for name, hardware in TABLES.items()
+        for engine in ENGINES
+    ]
+    head = ["MAPE (%)", "median (%)", "p90 (%)", "bias (%)"]
+    machines = [
+        [name, summary["engine"], found["n"], *_errors(found), *_errors(summary["roofline"]["gpus"].get(name))[:2]]
+        for summary in summaries
+        for name, found in summary["gpus"].items()
+    ]
+    regimes = [
+        [text, summary["engine"], summary["regimes"][key]["n"], *_errors(summary["regimes"][key])]
+        for key, (text, _) in REGIMES.items()
+        for summary in summaries[: len(ENGINES)]
+    ]
+    decided = [
+        [kind.replace("_", " "), summary["engine"], found["n"], *map(_short, list(found.values())[1:])]
+        for summary in summaries
+        for kind, found in summary["decisions"].items()
+    ]
+    return "\n".join([
+        _table(["machine", "engine", "rows", *head, "roofline MAPE (%)", "roofline median (%)"], sorted(machines)),
+        _table(["regime, dense rows of all machines", "engine", "rows", *head], regimes),
+        _table(["speed-ups", "engine", "pairs", "MAPE (%)", "median (%)", "faster side right (%)"], decided),
+    ])  # fmt: skip
+
+
+def _errors(found: dict[str, Any] | None) -> list[str]:
+    return [_short(found[key]) if found else "" for key in _KEYS]
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _table(head: list[str], rows: Iterable[list[Any]]) -> str:
+    rule = ["---", "---", *["---:"] * (len(head) - 2)]
+    return "".join(f"| {' | '.join(map(str, cells))} |\n" for cells in [head, rule, *rows])
+
+
+def main() -> None:
+    """Put the tables where the page marks their place."""
+    folder = Path(os.environ.get("ACCELSIM_DATA", ROOT.parent / "shared")) / "measured"
+    if not folder.is_dir():
+        sys.exit(f"no measured tables in {folder}; set ACCELSIM_DATA to the folder that holds them")
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n{tables(folder)}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
