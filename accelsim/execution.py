@@ -171,8 +171,11 @@ def _dense_heads(heads: int, n: int, head_dim: int) -> HeadMasks:
     return HeadMasks(kept, alive, dense_counts(heads, n, head_dim))
 
 
-def _unvalued_heads(attention: Attention, config: RunConfig) -> HeadMasks:
-    """Counts of attention without values: everything kept, recorded masks, or seeded ones of named ratios."""
+def _unvalued_heads(attention: Attention, config: RunConfig, index: int) -> HeadMasks:
+    """Counts of attention without values: everything kept, recorded masks, or seeded ones of named ratios.
+
+    Seeded masks of the network's attentions differ, since each has an `index` of its own.
+    """
     options = config.hdp
     heads = attention.batch * attention.heads
     if config.scheme == "dense_on_unit":
@@ -188,7 +191,8 @@ def _unvalued_heads(attention: Attention, config: RunConfig) -> HeadMasks:
             "(--masks), or run with values"
         )
     else:
-        kept, alive = seeded_masks(heads, attention.sequence, options.block_ratio, options.head_ratio, config.seed)
+        seed = (config.seed, index)
+        kept, alive = seeded_masks(heads, attention.sequence, options.block_ratio, options.head_ratio, seed)
     counts = counts_of_mask(
         kept,
         alive,
@@ -228,7 +232,7 @@ def execute(plan: NetworkPlan, config: RunConfig, operands: OperandSet | None) -
         counts[operation.name] = tuple(_count(kernel, config, counted) for kernel in planned.kernels)
         if isinstance(operation, Attention) and planned.place == "attention_unit":
             if tensors is None:
-                heads[operation.name] = _unvalued_heads(operation, config)
+                heads[operation.name] = _unvalued_heads(operation, config, len(heads))
                 continue
             query, key, value = (split_heads(tensors[name], operation) for name in _inputs(operation))
             values = attention_on_unit(query, key, value, config)

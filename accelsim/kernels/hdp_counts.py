@@ -4,6 +4,7 @@ A head's n x n scores fall into nb x nb blocks, nb = ceil(n / 2). For odd n the 
 they hold one row or column, and only real elements are counted.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,7 +159,9 @@ def dense_counts(heads: int, n: int, head_dim: int) -> HdpCounts:
     )
 
 
-def seeded_masks(heads: int, n: int, block_ratio: float, head_ratio: float, seed: int) -> tuple[BoolArray, BoolArray]:
+def seeded_masks(
+    heads: int, n: int, block_ratio: float, head_ratio: float, seed: int | Sequence[int]
+) -> tuple[BoolArray, BoolArray]:
     """Masks of given ratios for runs without values: which blocks and heads is drawn, how many is not.
 
     Every kept head prunes the whole number of blocks nearest to `block_ratio` of its nb x nb, dealt to its block rows
@@ -171,7 +174,7 @@ def seeded_masks(heads: int, n: int, block_ratio: float, head_ratio: float, seed
         Heads and length of the sequence.
     block_ratio, head_ratio : float
         Shares pruned, 0 <= ratio < 1.
-    seed : int
+    seed : int or sequence of int
         Same seed, same masks.
 
     Returns

@@ -116,7 +116,7 @@ def weight_masks(
             for name, shape in shapes.items()
         }
     return {
-        name: seeded_mask(k, n, options.sparsity, options.granularity, config.seed + index)
+        name: seeded_mask(k, n, options.sparsity, options.granularity, (config.seed, index))
         for index, (name, (k, n)) in enumerate(shapes.items())
     }
 
