@@ -230,14 +230,16 @@ def _kernel_columns(kernel: KernelRun) -> dict[str, object]:
 
 
 def _units(config: RunConfig, run: NetworkRun) -> pd.DataFrame:
+    """Busy time of each unit. A power limit slows the SMs and L2, which share a clock, and not DRAM."""
     gpu, latency = config.hardware.gpu, run.latency_ps
     to_ps = 1e12 / (gpu.clock * TICKS_PER_CYCLE)
-    compute = sum(int(k.run.sm_time[:, Cause.COMPUTE].sum()) for k in run.kernels) * to_ps / gpu.sm_count
-    rows = [
-        ("sm_multipliers", "gpu", compute),
-        ("l2", "gpu", sum(k.run.l2_busy for k in run.kernels) * to_ps),
-        ("dram", "gpu", sum(float(k.run.channel_busy.mean()) for k in run.kernels) * to_ps),
-    ]
+    compute = l2 = dram = 0.0
+    for kernel in run.kernels:
+        slowed = kernel.duration_ps / max(1, kernel.duration_ps - kernel.throttled_ps)
+        compute += slowed * to_ps * int(kernel.run.sm_time[:, Cause.COMPUTE].sum()) / gpu.sm_count
+        l2 += slowed * to_ps * kernel.run.l2_busy
+        dram += to_ps * float(kernel.run.channel_busy.mean())
+    rows = [("sm_multipliers", "gpu", compute), ("l2", "gpu", l2), ("dram", "gpu", dram)]
     if config.hardware.attention_unit is not None:
         rows.append(("link", "link", float(latency - idle_ps(run.spans, "link", latency))))
         busy: dict[str, float] = {}

@@ -35,3 +35,16 @@ def test_a_long_kernel_is_slowed_and_its_account_still_adds_up() -> None:
     assert account.sum() == 108 * round(capped.value("latency_us") * 1e6)
     watts = capped.value("energy_uj") / capped.value("latency_us")
     assert 250 <= watts < free.value("energy_uj") / free.value("latency_us")
+
+
+def test_a_slower_clock_keeps_the_units_that_share_it_as_busy_as_they_were() -> None:
+    sets = ["workload.m=4096", "workload.n=4096", "workload.k=4096"]
+    capped, free = (
+        accelsim.run("a100_sxm4_80gb", "gemm_1024", values=False, sets=[*sets, f"hardware.power.limit={limit}"])
+        for limit in ("200 W", "2 kW")
+    )
+    assert capped.value("latency_us") > 1.1 * free.value("latency_us")
+    slow, fast = (result.units.set_index("unit") for result in (capped, free))
+    for unit in ("sm_multipliers", "l2"):
+        assert slow.utilisation_percent[unit] == pytest.approx(fast.utilisation_percent[unit], rel=1e-6)
+    assert slow.busy_us["dram"] == pytest.approx(fast.busy_us["dram"])
