@@ -35,7 +35,7 @@ def calibration_yaml(calibration: Calibration, name: str, extends: str) -> str:
     document["sources"] = CommentedMap({parameter.path: source for parameter, _, _ in calibration.fitted})
     document.yaml_set_start_comment(
         f"Calibrated from {calibration.base} by accelsim calibrate-hw: {calibration.evaluations} evaluations of the "
-        f"closed form,\n{100 * calibration.holdout:.0f} % of the shapes held out before the fit, by a hash of the shape."
+        f"closed form,\n{100 * calibration.holdout:.0f} % of the shapes held out before the fit by a hash."
     )
     yaml = YAML()
     yaml.width = 4096
