@@ -1,6 +1,5 @@
 """One run from YAML to result: what adds up, what is bounded, what is equal, what is refused."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +43,7 @@ def test_every_account_adds_up_to_the_latency_exactly(layer: accelsim.Comparison
         latency_ps = round(result.value("latency_us") * 1e6)
         totals = result.account.groupby("device").time_total_ps.sum()
         assert totals["gpu"] == 108 * latency_ps
-        assert totals["attention_unit"] % latency_ps == 0
+        assert totals["attention_unit"] == 16 * latency_ps
         assert (result.account.time_total_ps >= 0).all()
         assert (result.units.utilisation_percent <= 100).all()
         assert result.energy.energy_uj.sum() == pytest.approx(result.value("energy_uj"))
@@ -207,7 +206,9 @@ def test_without_values_hdp_needs_ratios() -> None:
 def test_engines_run_a_whole_network(engine: str) -> None:
     result = accelsim.run("a100_hdp", "bert_tiny", engine=engine, values=False, sets=["workload.sequence=32"])  # type: ignore[arg-type]
     assert result.summary["engine"] == engine
-    assert result.account[result.account.device == "gpu"].time_total_ps.sum() % 108 == 0
+    latency_ps = round(result.value("latency_us") * 1e6)
+    assert latency_ps > 0
+    assert result.account[result.account.device == "gpu"].time_total_ps.sum() == 108 * latency_ps
 
 
 def test_a_config_survives_its_document() -> None:
@@ -215,7 +216,6 @@ def test_a_config_survives_its_document() -> None:
 
     config = accelsim.load_config("a100_hdp", "bert_tiny", scheme="hdp", sets=["hdp.rho_b=0.25"])
     assert from_document(to_document(config)) == config
-    assert dataclasses.is_dataclass(Result)
 
 
 def test_recorded_masks_give_the_time_of_the_run_that_recorded_them(tmp_path: Path) -> None:
