@@ -120,22 +120,32 @@ def _panels(starts: IntArray, stops: IntArray) -> tuple[IntArray, IntArray]:
     return index.astype(np.int64), (stops - starts)[first]
 
 
+def _distinct(keys: list[IntArray]) -> tuple[list[tuple[int, ...]], IntArray]:
+    """Distinct tuples of non-negative keys, ascending, and for each block the number of its own."""
+    code = np.zeros_like(keys[0])
+    for key in keys:
+        # Numbered anew after each key, codes stay far from the end of int64; sorting rows would be many times slower.
+        if key.size and key.min() != key.max():
+            code = np.unique(code * (int(key.max()) + 1) + key, return_inverse=True)[1].astype(np.int64)
+    _, first, index = np.unique(code, return_index=True, return_inverse=True)
+    return [tuple(int(key[at]) for key in keys) for at in first], index.astype(np.int64)
+
+
 def _span_table(keys: list[IntArray], ranges: Ranges, padding: int) -> tuple[IntArray, IntArray, IntArray]:
     """Join span lists of distinct keys; returns each block's entry and the joined tables."""
     if not len(keys[0]):
         nothing = np.empty(0, np.int64)
         return nothing, nothing, nothing
-    stacked = np.stack(keys, axis=1)
-    distinct, index = np.unique(stacked, axis=0, return_inverse=True)
+    distinct, index = _distinct(keys)
     firsts, counts, begin, at = [], [], [], 0
     for key in distinct:
-        first, count = ranges[tuple(int(part) for part in key)]
+        first, count = ranges[key]
         missing = max(0, padding - len(first))
         firsts.append(np.concatenate([first, np.zeros(missing, np.int64)]))
         counts.append(np.concatenate([count, np.zeros(missing, np.int64)]))
         begin.append(at)
         at += len(firsts[-1])
-    return np.asarray(begin, np.int64)[index.reshape(-1)], np.concatenate(firsts), np.concatenate(counts)
+    return np.asarray(begin, np.int64)[index], np.concatenate(firsts), np.concatenate(counts)
 
 
 def _padded_chunks(plan: GemmPlan) -> int:
@@ -154,7 +164,7 @@ def _operand_a(plan: GemmPlan, element_bytes: int) -> _Operand:
     wanted[-1] = plan.gemm.k - chunk * (tiles_per_panel - 1)
     ranges: Ranges = {}
     if plan.weights is None:
-        for k0, k1 in {(int(a), int(b)) for a, b in zip(blocks.k0, blocks.k1, strict=True)}:
+        for k0, k1 in _distinct([blocks.k0, blocks.k1])[0]:
             ranges[(0, k0, k1)] = _spans(*_ranges(k0, k1, chunk), chunk)
     else:
         rows = [plan.weights.rows(tile) for tile in range(plan.weights.tiles)]
@@ -165,8 +175,7 @@ def _operand_a(plan: GemmPlan, element_bytes: int) -> _Operand:
             wanted = wanted.astype(np.int64) * (SECTOR_BYTES // element_bytes)
         else:
             wanted = np.bincount(union // chunk, minlength=tiles_per_panel).astype(np.int64)
-        keys = zip(blocks.weight_tile, blocks.k0, blocks.k1, strict=True)
-        for tile, k0, k1 in {(int(t), int(a), int(b)) for t, a, b in keys}:
+        for tile, k0, k1 in _distinct([blocks.weight_tile, blocks.k0, blocks.k1])[0]:
             starts, stops = _ranges(k0, k1, chunk)
             kept = np.append(rows[tile], -1)
             ends = np.where(stops > starts, kept[stops - 1] + 1, 0)
@@ -188,8 +197,7 @@ def _operand_b(plan: GemmPlan, element_bytes: int) -> _Operand:
     starts = np.arange(tiles_per_panel, dtype=np.int64) * chunk
     rows = np.clip(depth[:, None] - starts[None, :], 0, chunk)
     ranges: Ranges = {
-        (0, k0, k1): _spans(*_ranges(k0, k1, chunk), chunk)
-        for k0, k1 in {(int(a), int(b)) for a, b in zip(blocks.k0, blocks.k1, strict=True)}
+        (0, k0, k1): _spans(*_ranges(k0, k1, chunk), chunk) for k0, k1 in _distinct([blocks.k0, blocks.k1])[0]
     }
     span, first, count = _span_table([np.zeros_like(blocks.k0), blocks.k0, blocks.k1], ranges, _padded_chunks(plan))
     shared = plan.gemm.weight is not None
