@@ -227,7 +227,12 @@ def test_recorded_masks_give_the_time_of_the_run_that_recorded_them(tmp_path: Pa
         assert replayed.summary[key] == valued.summary[key], key
     with pytest.raises(UserError, match="granularity 128"):
         accelsim.run(
-            "a100_hdp", "bert_tiny", scheme="tile_wise", values=False, masks=folder, sets=["workload.sequence=32", "tile_wise.granularity=128"]
+            "a100_hdp",
+            "bert_tiny",
+            scheme="tile_wise",
+            values=False,
+            masks=folder,
+            sets=["workload.sequence=32", "tile_wise.granularity=128"],
         )
     with pytest.raises(UserError, match="needs bool"):
         accelsim.run(
