@@ -242,7 +242,7 @@ def _shown(parameter: Any) -> str:
     return str(parameter.default)
 
 
-_OPTIONS = re.compile(r"(<!-- options: ([a-z ]+) -->\n).*?(<!-- end of options -->)", re.S)
+_OPTIONS = re.compile(r"(<!-- options: ([a-z -]+?) -->\n).*?(<!-- end of options -->)", re.S)
 
 
 def with_options(page: str) -> str:
