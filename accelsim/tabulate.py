@@ -156,7 +156,7 @@ def _summary(
         "operands": _operands_text(config, operands),
         "area_mm2": None if any(area is None for area in areas) else sum(areas),  # type: ignore[arg-type]
         "dram_bytes": sum(k.run.dram_read_bytes + k.run.dram_write_bytes for k in run.kernels)
-        + sum(unit.run.dram_bytes for unit in run.units),
+        + sum(unit.run.dram_bytes + unit.link_bytes for unit in run.units),
         "launches": sum(len(kernel.run.launch_end) for kernel in run.kernels),
     }
 

@@ -127,6 +127,8 @@ class Gpu(Spec):
 
     @model_validator(mode="after")
     def _rates(self) -> "Gpu":
+        if "fp32" not in self.cuda_core:
+            raise ValueError("cuda_core needs a rate for fp32: element-wise kernels and sums of split-K run on it")
         for field in ("tensor_core", "cuda_core"):
             for dtype, rate in getattr(self, field).items():
                 if rate <= 0:

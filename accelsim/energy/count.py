@@ -33,6 +33,7 @@ def run_energy(
         unit: Counter[str] = Counter()
         for part in run.units:
             unit.update(part.run.actions)
+            unit["dram_byte"] += part.link_bytes
         items += dynamic_energy("attention_unit", unit, unit_table)
         items += static_energy("attention_unit", unit_table, run.latency_ps)
     moved = sum(part.link_bytes for part in run.units)

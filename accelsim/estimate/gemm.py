@@ -103,6 +103,7 @@ def estimate_gemm(
     operand = (tile_m_ + tile_n_) * tile_k_ * element_bytes
     moved = 2 * operand if shared_bytes is None else np.asarray(shared_bytes, dtype=np.float64)
     out = height * width * np.where(split > 1, ACCUMULATOR_BYTES, output_bytes)
+    parts = rows * columns * split * batch_ * out
     one = np.ones_like(m_)
     kernel = Kernel(
         blocks=rows * columns * split * batch_,
@@ -122,7 +123,8 @@ def estimate_gemm(
         * out
         / machine.epilogue_rate,
         epilogue_l2=out / machine.l2_rate,
-        epilogue_dram=np.where(split > 1, 0.0, out) / machine.dram_rate,
+        epilogue_dram=np.where((split > 1) & (parts <= machine.l2_capacity), 0.0, out) / machine.dram_rate,
+        write_backlog=machine.l2_capacity / machine.dram_rate * one,
     )
     traffic = _Traffic(rows, columns, steps_all * tile_k_ * element_bytes, height, width, split, batch_, strip)
     reads = _reads(kernel, traffic, machine, weights_warm, activations_warm)
@@ -222,6 +224,7 @@ def _reduction(outputs: Array, split: Array, machine: GemmMachine, output_bytes:
         last_epilogue=written / machine.epilogue_rate,
         epilogue_l2=written / machine.l2_rate,
         epilogue_dram=written / machine.dram_rate,
+        write_backlog=machine.l2_capacity / machine.dram_rate * one,
     )
     nothing = np.zeros_like(outputs)
     return machine.reduce_gap + kernel_time(kernel, machine.sm_count, Reads(nothing, nothing, nothing))

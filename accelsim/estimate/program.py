@@ -70,7 +70,7 @@ def estimate_program(program: DeviceProgram) -> DeviceRun:
         dram_read_bytes=int(launches.reads.bytes),
         dram_write_bytes=int(program.block_epilogue_bytes[writes].sum()),
         l2_busy=int((program.block_steps * program.block_l2 + program.block_epilogue_l2).sum()),
-        channel_busy=busy + int(program.block_epilogue_dram.sum()),
+        channel_busy=np.minimum(busy + int(program.block_epilogue_dram.sum()), last),
         steps=int(program.block_steps.sum()),
         events=0,
     )
@@ -150,6 +150,7 @@ def _kernel(program: DeviceProgram, launch: IntArray, resident: IntArray) -> Ker
         last_epilogue=last_epilogue,
         epilogue_l2=per_block(program.block_epilogue_l2),
         epilogue_dram=per_block(program.block_epilogue_dram),
+        write_backlog=program.write_backlog * one,
     )
 
 

@@ -39,6 +39,8 @@ class Kernel:
     epilogue_l2: Array
     """Time of its writes in L2."""
     epilogue_dram: Array
+    write_backlog: Array
+    """Time by which writes to DRAM may lag behind."""
     """Time of its writes in DRAM."""
 
 
@@ -65,6 +67,7 @@ def kernel_time(kernel: Kernel, sm_count: Array | int, reads: Reads) -> Array:
     port, those of all thread blocks in L2, latency over the window, the wave's misses over its k-steps. Before it come
     set-up and the first load. The epilogues of an SM's thread blocks follow each other; with several resident, all but
     the first wave's hide behind each other's main loops. The first loads of the whole device meet in L2 and DRAM.
+    DRAM bounds it all: what is read and written, but for the writes that L2 holds back.
     """
     full, rest = waves(kernel.blocks, sm_count, kernel.resident)
     per_sm = np.ceil(rest / sm_count)
@@ -81,7 +84,9 @@ def kernel_time(kernel: Kernel, sm_count: Array | int, reads: Reads) -> Array:
     shared = np.where(only, last.shared_time(reads.last, True), last.shared_time(reads.last, False))
     main = np.maximum(shared, last.alone_time(reads.last) + spread)
     epilogue = np.maximum(np.where(only, per_sm, 1.0) * kernel.last_epilogue, rest * kernel.epilogue_l2)
-    result: Array = before + last.prologue(reads.last) + main + epilogue
+    dram = reads.first + np.where(only, 0.0, (full - 1) * reads.middle + reads.last)
+    dram = dram + kernel.blocks * kernel.epilogue_dram - kernel.write_backlog
+    result: Array = np.maximum(before + last.prologue(reads.last) + main + epilogue, dram)
     return result
 
 

@@ -62,6 +62,7 @@ class UnitRun:
     operation: str
     run: AttentionRun
     link_bytes: int
+    """Bytes of Q, K, V and the output over the link; each goes into the unit's DRAM, or comes from it, once more."""
 
 
 @dataclass(frozen=True)

@@ -240,3 +240,12 @@ def test_recorded_masks_give_the_time_of_the_run_that_recorded_them(tmp_path: Pa
         )
     with pytest.raises(UserError, match="without values"):
         accelsim.run("a100_hdp", "bert_tiny", scheme="tile_wise", masks=folder)
+
+
+def test_writes_do_not_outrun_dram() -> None:
+    result = gemm("t4", m=4096, n=4096, k=16, values=False)
+    assert (result.units.utilisation_percent <= 100).all()
+    written = result.kernels.dram_write_bytes.sum()
+    rate = 320e9 * 0.8
+    held_back = 4 * 2**20  # what L2 holds when the last thread block has gone
+    assert result.value("latency_us") * 1e-6 * rate >= written - held_back

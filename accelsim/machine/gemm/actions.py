@@ -8,6 +8,7 @@ import numpy as np
 from accelsim.machine.gemm.program import DeviceRun
 from accelsim.mapping.counts import BlockCounts
 from accelsim.mapping.plan import GemmPlan
+from accelsim.mapping.tiles import ACCUMULATOR_BYTES
 from accelsim.model.graph import Elementwise
 
 
@@ -24,12 +25,12 @@ def kernel_actions(kernel: GemmPlan | Elementwise, counts: BlockCounts | None, r
         actions["cuda_flop"] += kernel.elements * kernel.flops_per_element
         return actions
     assert counts is not None
-    tile, gemm = kernel.tile, kernel.gemm
+    tile = kernel.tile
     unit = tile.unit.removesuffix("_core")
-    actions[f"{unit}_mac_{gemm.dtype}"] += int(counts.steps.sum()) * tile.tile_m * tile.tile_n * tile.tile_k
+    actions[f"{unit}_mac_{kernel.gemm.dtype}"] += int(counts.steps.sum()) * tile.tile_m * tile.tile_n * tile.tile_k
     actions["shared_byte"] += int(np.dot(counts.steps, counts.shared_bytes_per_step))
     if kernel.split_k > 1:
-        actions["cuda_flop"] += kernel.split_k * gemm.batch * gemm.m * gemm.n
+        actions["cuda_flop"] += int(counts.output_bytes.sum()) // ACCUMULATOR_BYTES
     return actions
 
 

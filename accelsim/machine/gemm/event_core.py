@@ -27,6 +27,7 @@ LAUNCH, PROLOGUE, COMPUTE, SHARED, CONFLICT, L2, DRAM, EPILOGUE, IMBALANCE, TAIL
 MAX_BLOCKS, SM_SHARED, SM_REGISTERS, SM_THREADS, L2_CAPACITY, L2_LATENCY, DRAM_LATENCY, SETUP = range(8)
 SMS, SLOTS, RINGS, LAUNCHES, QUEUE, BLOCKS, TILES, ANCHOR, SPANS, CHANNELS, TREE, LEAVES, SLOT_COUNT = range(8, 21)
 ACTIVE, DONE, QUEUE_HEAD, QUEUE_TAIL, L2_FREE, L2_USED, L2_BUSY, DRAM_READ, DRAM_WRITE, EVENTS = range(21, 31)
+WRITE_BACKLOG = 31
 HEADER = 32
 
 # An SM; BOOKED: time before it is in the account, and the tensor core is free from it on; TIME: a column for each cause
@@ -277,6 +278,7 @@ def _end(d: Table, slot: int, sm: int, block: int, now: int) -> tuple[int, int]:
         for channel in range(d[CHANNELS], d[TREE], PAIR):
             d[channel + CHANNEL_FREE] = max(now, d[channel + CHANNEL_FREE]) + ticks
             d[channel + CHANNEL_BUSY] += ticks
+            done = max(done, d[channel + CHANNEL_FREE] - d[WRITE_BACKLOG])
     return done, RETIRE
 
 

@@ -100,6 +100,7 @@ def _fill_machine(program: DeviceProgram, d: Table) -> None:
     d[core.L2_LATENCY] = program.l2_latency
     d[core.DRAM_LATENCY] = program.dram_latency
     d[core.SETUP] = program.block_setup
+    d[core.WRITE_BACKLOG] = program.write_backlog
 
 
 def _fill_launches(program: DeviceProgram, d: Table, table: Table) -> None:
@@ -171,6 +172,12 @@ def _step_parts(program: DeviceProgram) -> tuple[Table, Table, Table, Table]:
     return step, compute, shared, step - compute - shared
 
 
+def _busy_until(end: int, channels: Table) -> Table:
+    """Busy time of channels before `end`: beyond it lies what is left of the writes, without a gap."""
+    busy: Table = channels[:, core.CHANNEL_BUSY] - np.maximum(channels[:, core.CHANNEL_FREE] - end, 0)
+    return busy
+
+
 def _outcome(program: DeviceProgram, d: Table, part: dict[str, Table]) -> DeviceRun:
     launch, block, sm = part["LAUNCHES"], part["BLOCKS"], part["SMS"]
     end = int(launch[:, core.L_END].max(initial=0))
@@ -192,7 +199,7 @@ def _outcome(program: DeviceProgram, d: Table, part: dict[str, Table]) -> Device
         dram_read_bytes=int(d[core.DRAM_READ]),
         dram_write_bytes=int(d[core.DRAM_WRITE]),
         l2_busy=int(d[core.L2_BUSY]),
-        channel_busy=part["CHANNELS"][:, core.CHANNEL_BUSY].copy(),
+        channel_busy=_busy_until(end, part["CHANNELS"]),
         steps=int(program.block_steps.sum()),
         events=int(d[core.EVENTS]),
     )

@@ -13,7 +13,8 @@ import numpy as np
 from accelsim.config.hardware import Gpu
 from accelsim.config.workload import Caches
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, DeviceProgram, IntArray
-from accelsim.mapping.counts import SECTOR_BYTES, BlockCounts
+from accelsim.mapping.blocks import run_lengths, split_length
+from accelsim.mapping.counts import INDEX_BYTES, SECTOR_BYTES, BlockCounts
 from accelsim.mapping.plan import GemmPlan
 
 REDUCE_ELEMENTS = 4096
@@ -70,6 +71,7 @@ class Clockwork:
             "dram_latency": self.cycles(gpu.miss_latency),
             "channels": gpu.dram.channels,
             "block_setup": self.cycles(gpu.block_setup),
+            "write_backlog": self.cycles(gpu.l2.capacity / self.dram_rate),
         }
 
     def tiles(self, tile_bytes: IntArray) -> Fields:
@@ -187,22 +189,33 @@ def _operand_a(plan: GemmPlan, element_bytes: int) -> _Operand:
 
 
 def _operand_b(plan: GemmPlan, element_bytes: int) -> _Operand:
-    """Tiles of B: a panel of columns by a chunk of k (of kept rows, in packed weights)."""
+    """Tiles of B: a panel of columns by a chunk of k.
+
+    Packed weights have kept rows only, zeros after them under the padded-batch strategy, and beside them the row
+    offsets of their tile, which its first panel brings.
+    """
     blocks, chunk = plan.blocks, plan.tile.tile_k * plan.steps_per_chunk
     panel, widths = _panels(blocks.n0, blocks.n1)
-    depth = np.full(len(widths), plan.gemm.k, np.int64)
+    depth = np.full(len(widths), plan.gemm.k if plan.padded_k is None else plan.padded_k, np.int64)
+    offsets = np.zeros(len(widths), np.int64)
+    k0, k1 = blocks.k0, blocks.k1
     if plan.weights is not None and len(panel):
-        depth[panel] = plan.weights.row_count[blocks.weight_tile]
+        if plan.padded_k is None:
+            depth[panel] = plan.weights.row_count[blocks.weight_tile]
+        else:
+            k0 = blocks.split * split_length(plan.padded_k, plan.tile.tile_k, plan.split_k)
+            k1 = k0 + run_lengths(blocks, plan.tile.tile_k, plan.split_k, plan.padded_k)
+        offsets[panel] = INDEX_BYTES * (blocks.n0 == plan.weights.column_start[blocks.weight_tile])
     tiles_per_panel = max(1, -(-int(depth.max(initial=1)) // chunk))
     starts = np.arange(tiles_per_panel, dtype=np.int64) * chunk
     rows = np.clip(depth[:, None] - starts[None, :], 0, chunk)
     ranges: Ranges = {
-        (0, k0, k1): _spans(*_ranges(k0, k1, chunk), chunk) for k0, k1 in _distinct([blocks.k0, blocks.k1])[0]
+        (0, first, last): _spans(*_ranges(first, last, chunk), chunk) for first, last in _distinct([k0, k1])[0]
     }
-    span, first, count = _span_table([np.zeros_like(blocks.k0), blocks.k0, blocks.k1], ranges, _padded_chunks(plan))
+    span, first, count = _span_table([np.zeros_like(k0), k0, k1], ranges, _padded_chunks(plan))
     shared = plan.gemm.weight is not None
     base = (np.where(shared, 0, blocks.batch) * len(widths) + panel) * tiles_per_panel
-    tile_bytes = (widths[:, None] * rows * element_bytes).reshape(-1)
+    tile_bytes = (rows * (widths * element_bytes + offsets)[:, None]).reshape(-1)
     return _Operand(base, span, first, count, np.tile(tile_bytes, 1 if shared else plan.gemm.batch))
 
 
@@ -236,7 +249,7 @@ def _launches(plan: GemmPlan, clock: Clockwork, launch: str) -> Fields:
     return {
         "launch_release": overhead + every * np.arange(count, dtype=np.int64),
         "launch_after": np.asarray(after, np.int64),
-        "launch_gap": whole(clock.seconds(gpu.launch.graph if launch == "graph" else gpu.launch.stream)),
+        "launch_gap": whole(overhead),
         "launch_first_block": np.asarray([item.first_block for item in plan.launches], np.int64),
         "launch_block_count": np.asarray([item.block_count for item in plan.launches], np.int64),
         "launch_shared_bytes": whole(tile.shared_bytes),
@@ -252,6 +265,11 @@ def mac_rate(gpu: Gpu, dtype: str, unit: str) -> float:
     if unit == "cuda_core":
         return gpu.cuda_core[dtype]  # type: ignore[index]
     return gpu.tensor_core[dtype] * gpu.tensor_efficiency  # type: ignore[index]
+
+
+def _parts_stay(plan: GemmPlan, counts: BlockCounts, gpu: Gpu) -> bool:
+    """Whether the parts of split-K stay in L2 until they are added up."""
+    return plan.split_k > 1 and int(counts.output_bytes.sum()) <= gpu.l2.capacity
 
 
 def _block_times(plan: GemmPlan, counts: BlockCounts, clock: Clockwork) -> Fields:
@@ -272,25 +290,27 @@ def _block_times(plan: GemmPlan, counts: BlockCounts, clock: Clockwork) -> Field
         "block_port": clock.stream(loads, gpu.l2.port),
         "block_l2": clock.stream(loads, gpu.l2.bandwidth),
         "block_load_bytes": loads,
-        "block_epilogue": np.maximum(1, clock.stream(counts.output_bytes, gpu.epilogue)),
-        "block_epilogue_l2": clock.stream(counts.output_bytes, gpu.l2.bandwidth),
-        "block_epilogue_dram": clock.stream(counts.output_bytes, clock.dram_rate),
-        "block_epilogue_bytes": counts.output_bytes,
+        **_writes(counts.output_bytes, clock, counts.output_bytes * (0 if _parts_stay(plan, counts, gpu) else 1)),
     }
 
 
-def _reduction(plan: GemmPlan, clock: Clockwork, output_bytes: int) -> tuple[Fields, Fields]:
+def _reduction(
+    plan: GemmPlan, counts: BlockCounts, clock: Clockwork, launch: str, output_bytes: int
+) -> tuple[Fields, Fields]:
     """Launch and blocks of the kernel that adds up the parts of split-K, which lie in L2."""
     gpu, gemm = clock.gpu, plan.gemm
-    elements = gemm.batch * gemm.m * gemm.n
+    elements = gemm.batch * gemm.m * _columns(plan)
     count = -(-elements // REDUCE_ELEMENTS)
-    own = np.full(count, REDUCE_ELEMENTS, np.int64)
-    own[-1] = elements - REDUCE_ELEMENTS * (count - 1)
-    gap = clock.seconds((gpu.launch.graph) + gpu.launch.start_drain)
-    launch = {
+    bounds = np.minimum(np.arange(count + 1, dtype=np.int64) * REDUCE_ELEMENTS, elements)
+    own = np.diff(bounds)
+    parts = int(counts.output_bytes.sum())
+    # Weight tiles of a tile-wise product may have fewer shares than others: the mean is read everywhere.
+    loads = -(-own * parts // (elements * plan.split_k))
+    written = own * output_bytes
+    launches = {
         "launch_release": 0,
         "launch_after": len(plan.launches) - 1,
-        "launch_gap": gap,
+        "launch_gap": clock.launch_overhead(launch),
         "launch_first_block": len(plan.blocks),
         "launch_block_count": count,
         "launch_shared_bytes": 0,
@@ -299,7 +319,6 @@ def _reduction(plan: GemmPlan, clock: Clockwork, output_bytes: int) -> tuple[Fie
         "launch_window": min(plan.split_k, 8),
         "launch_steps_per_chunk": 1,
     }
-    loads, written = own * ACCUMULATOR_BYTES, own * output_bytes
     zero = np.zeros(count, np.int64)
     blocks = {
         "block_steps": np.full(count, plan.split_k, np.int64),
@@ -309,16 +328,30 @@ def _reduction(plan: GemmPlan, clock: Clockwork, output_bytes: int) -> tuple[Fie
         "block_port": clock.stream(loads, gpu.l2.port),
         "block_l2": clock.stream(loads, gpu.l2.bandwidth),
         "block_load_bytes": loads,
-        "block_epilogue": np.maximum(1, clock.stream(written, gpu.epilogue)),
-        "block_epilogue_l2": clock.stream(written, gpu.l2.bandwidth),
-        "block_epilogue_dram": clock.stream(written, clock.dram_rate),
-        "block_epilogue_bytes": written,
+        **_writes(written, clock, written),
         "block_a_base": zero - 1,
         "block_a_span": zero,
         "block_b_base": zero - 1,
         "block_b_span": zero,
     }
-    return {name: np.asarray([value], np.int64) for name, value in launch.items()}, blocks
+    return {name: np.asarray([value], np.int64) for name, value in launches.items()}, blocks
+
+
+def _columns(plan: GemmPlan) -> int:
+    """Columns of the output that are computed: without those of weight tiles that keep no row."""
+    if plan.weights is None:
+        return plan.gemm.n
+    return int(plan.weights.column_count[plan.weights.row_count > 0].sum())
+
+
+def _writes(written: IntArray, clock: Clockwork, to_dram: IntArray) -> Fields:
+    """Epilogues that write so many bytes, of which some go on to DRAM."""
+    return {
+        "block_epilogue": np.maximum(1, clock.stream(written, clock.gpu.epilogue)),
+        "block_epilogue_l2": clock.stream(written, clock.gpu.l2.bandwidth),
+        "block_epilogue_dram": clock.stream(to_dram, clock.dram_rate),
+        "block_epilogue_bytes": written,
+    }
 
 
 def gemm_program(
@@ -356,7 +389,7 @@ def gemm_program(
     }
     launches = _launches(plan, clock, launch)
     if plan.split_k > 1:
-        more_launches, more_blocks = _reduction(plan, clock, output_bytes)
+        more_launches, more_blocks = _reduction(plan, counts, clock, launch, output_bytes)
         launches = {name: np.concatenate([rows, more_launches[name]]) for name, rows in launches.items()}
         blocks = {name: np.concatenate([rows, more_blocks[name]]) for name, rows in blocks.items()}
     return DeviceProgram(

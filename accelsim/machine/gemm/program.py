@@ -59,6 +59,8 @@ class DeviceProgram:
     channels: int
     block_setup: int
     """Ticks from dispatch to the first load."""
+    write_backlog: int
+    """Ticks by which a channel's writes may lag behind thread blocks: what it takes to write a full L2 to DRAM."""
 
     # Launches [L]
     launch_release: IntArray

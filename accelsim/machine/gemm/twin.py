@@ -43,7 +43,9 @@ done, and not before the rest has followed the first k-step at a window of k-ste
 Results
 -------
 The epilogue occupies the SM's epilogue path, L2 and every DRAM channel from the end of the last chunk on. The thread
-block retires when the path and L2 are done; writes drain to DRAM behind it, and occupy no room in L2.
+block retires when the path and L2 are done, and no DRAM channel lags behind by more than `write_backlog`: L2 holds what
+is not yet written, as far as it can. Writes occupy no room among the tiles of L2. What DRAM still has to write when the
+last launch ends stays in L2, and is in the bytes but not in the channels' busy time.
 
 Account
 -------
@@ -252,7 +254,7 @@ class Device:
             dram_read_bytes=memory.read_bytes,
             dram_write_bytes=memory.written_bytes,
             l2_busy=memory.l2.busy,
-            channel_busy=np.array([channel.busy for channel in memory.channels], np.int64),
+            channel_busy=np.array([c.busy - max(c.free - end, 0) for c in memory.channels], np.int64),
             steps=self.steps,
             events=self.turns.granted,
         )

@@ -124,15 +124,18 @@ class Memory:
         return first, last
 
     def write(self, block: "ThreadBlock", now: int) -> int:
-        """Write a thread block's results; the tick at which L2 has taken them."""
+        """Write a thread block's results; the tick at which L2 has taken them and has room for what DRAM has not."""
         program, at = self.program, block.index
         self.l2_written_bytes += int(program.block_epilogue_bytes[at])
         if program.block_epilogue_dram[at] > 0:
             self.written_bytes += int(program.block_epilogue_bytes[at])
             for channel in self.channels:
                 channel.reserve(now, int(program.block_epilogue_dram[at]))
+            room = max(channel.free for channel in self.channels) - program.write_backlog
+        else:
+            room = now
         ticks = int(program.block_epilogue_l2[at])
-        return self.l2.reserve(now, ticks) + ticks
+        return max(room, self.l2.reserve(now, ticks) + ticks)
 
 
 class Arrival:

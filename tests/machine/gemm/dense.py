@@ -94,6 +94,7 @@ def dense_program(
         threads_per_sm=machine.threads_per_sm, l2_capacity=machine.l2_capacity,
         l2_latency=machine.load_latency * TICKS_PER_CYCLE, dram_latency=machine.miss_latency * TICKS_PER_CYCLE,
         channels=machine.channels, block_setup=machine.block_setup * TICKS_PER_CYCLE,
+        write_backlog=int(machine.l2_capacity / machine.dram_rate * TICKS_PER_CYCLE),
         launch_release=np.zeros(1, np.int64), launch_after=np.full(1, -1), launch_gap=np.zeros(1, np.int64),
         launch_first_block=np.zeros(1, np.int64), launch_block_count=np.array([blocks]),
         launch_shared_bytes=np.array([tile.shared_bytes]), launch_registers=np.array([tile.threads * 128]),

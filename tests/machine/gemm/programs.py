@@ -42,7 +42,7 @@ def random_program(draw: st.DrawFn) -> DeviceProgram:
         l2_latency=draw(st.integers(0, 30)),
         dram_latency=draw(st.integers(0, 30)),
         channels=channels,
-        block_setup=draw(st.integers(0, 5)),
+        block_setup=draw(st.integers(0, 5)), write_backlog=draw(st.sampled_from([0, 3, 20, 1000])),
         launch_release=_ints(draw, launches, 0, 60) * _ints(draw, launches, 0, 1),
         launch_after=after,
         launch_gap=_ints(draw, launches, 0, 20) * _ints(draw, launches, 0, 1),

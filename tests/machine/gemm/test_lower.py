@@ -88,7 +88,11 @@ def test_tile_wise_products_move_what_is_kept(
     wanted = m * len(rows) * element
     if activations == "row_major":  # whole sectors of every row of A
         wanted = max(wanted, m * len(np.unique(rows * element // 32)) * 32)
-    assert run.dram_read_bytes == wanted + mask.kept * element
+    kept = [(len(tile), len(columns)) for tile, columns in zip(mask.rows, mask.columns, strict=True) if len(tile)]
+    longest = max((depth for depth, _ in kept), default=0)
+    depths = [longest if strategy == "padded_batch" else depth for depth, _ in kept]
+    packed = sum(depth * (width * element + 4) for depth, (_, width) in zip(depths, kept, strict=True))
+    assert run.dram_read_bytes == wanted + packed  # with 4 bytes of row offset for each packed row
     assert run.dram_write_bytes == m * columns * OUTPUT_BYTES[dtype]
     check_bounds(plan, counts, program, run)
 

@@ -19,7 +19,7 @@ both = pytest.mark.parametrize("run", [run_events, run_simpy])
 # One SM, one thread block of 3 k-steps, nothing that takes time but what a test sets.
 PLAIN = replace(
     dense_program(16, 16, 3 * 32, replace(A100, sm_count=1, channels=1), Tile(16, 16, 32, 2, 32)),
-    l2_latency=0, dram_latency=0, block_setup=0,
+    l2_latency=0, dram_latency=0, block_setup=0, write_backlog=1000,
     block_compute=np.array([10]), block_shared=np.array([0]), block_port=np.array([0]), block_l2=np.array([0]),
     block_epilogue=np.array([5]), block_epilogue_l2=np.array([0]), block_epilogue_dram=np.array([0]),
     tile_dram=np.zeros(6, np.int64),
