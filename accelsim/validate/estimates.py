@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from accelsim.config.hardware import Gpu, Library
 from accelsim.config.options import Mapping
 from accelsim.config.workload import Caches
+from accelsim.estimate.actions import gemm_actions
 from accelsim.estimate.gemm import GemmMachine, estimate_gemm
 from accelsim.mapping.blocks import ceil_div
 from accelsim.mapping.candidates import candidate_tiles
@@ -35,7 +36,9 @@ class Estimate:
     waves: float
     """Thread blocks over those that the device holds at once."""
     seconds: float
-    """Without what precedes the first thread block."""
+    """Without what precedes the first thread block, and at full clock."""
+    actions: dict[str, int]
+    """By the names of `accelsim.energy.actions`."""
 
 
 def estimate_dense(
@@ -97,7 +100,13 @@ class _Candidates:
         steps = int(ceil_div(gemm.k, tile.tile_k))
         shares = int(ceil_div(steps, ceil_div(steps, self.splits[split])))
         blocks = gemm.batch * int(ceil_div(gemm.m, tile.tile_m) * ceil_div(gemm.n, tile.tile_n)) * shares
-        return Estimate(tile, shares, blocks / (self.gpu.sm_count * self.resident[at]), seconds)
+        element = ELEMENT_BYTES[self.dtype]
+        moved = sum(shared_traffic(tile, self.gpu, element))
+        shape = (tile.tile_m, tile.tile_n, tile.tile_k)
+        sizes = (gemm.m, gemm.n, gemm.k, gemm.batch)
+        actions = gemm_actions(*sizes, shape, shares, element, OUTPUT_BYTES[self.dtype], moved)
+        actions[f"{tile.unit.removesuffix('_core')}_mac_{self.dtype}"] = actions.pop("mac")
+        return Estimate(tile, shares, blocks / (self.gpu.sm_count * self.resident[at]), seconds, actions)
 
     def cycles(self, gemms: Sequence[Gemm], caches: Sequence[Caches], numbers: GemmMachine) -> NDArray[np.float64]:
         """[products, candidates] cycles; infinite where a share of k would be less than a k-step."""

@@ -16,7 +16,9 @@ from accelsim.config.loader import available, load_energy, load_library
 from accelsim.config.options import Mapping, TileWise
 from accelsim.config.workload import Caches
 from accelsim.errors import MappingError, UserError
+from accelsim.machine.gemm.actions import dynamic_pj
 from accelsim.machine.gemm.lower import gemm_program
+from accelsim.machine.gemm.power import throttled_seconds
 from accelsim.machine.simulate import ENGINES, throttle_ps, ticks_to_ps
 from accelsim.mapping.counts import count_blocks
 from accelsim.mapping.gemm import plan_gemm
@@ -284,12 +286,15 @@ def _estimate(cases: list[_Case], gpu: Gpu, library: Library) -> list[Prediction
     """Predictions of dense products of one format and mapping, by the closed form."""
     gemms, caches = [case.gemm for case in cases], [case.caches for case in cases]
     found = estimate_dense(gemms, caches, gpu, library, cases[0].mapping)
-    return [
-        _prediction(
-            1e6 * (one.seconds + _overhead(case.launch, gpu)), one.tile, one.split_k, one.waves, library, gpu, case.gemm
-        )
-        for case, one in zip(cases, found, strict=True)
-    ]
+    energy = _energy(gpu.energy)
+    predictions = []
+    for case, one in zip(cases, found, strict=True):
+        seconds = one.seconds + _overhead(case.launch, gpu)
+        if gpu.power is not None:
+            joule, static = dynamic_pj(one.actions, energy.actions) * 1e-12, sum(energy.static_power.values())
+            seconds = throttled_seconds(seconds, joule, static, gpu.power.limit, gpu.power.time_constant)
+        predictions.append(_prediction(1e6 * seconds, one.tile, one.split_k, one.waves, library, gpu, case.gemm))
+    return predictions
 
 
 def _overhead(launch: Launch, gpu: Gpu) -> float:

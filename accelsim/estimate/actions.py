@@ -1,0 +1,50 @@
+"""What a dense GEMM does in closed form, as far as its energy, and so its power, depends on it."""
+
+import math
+
+
+def gemm_actions(
+    m: int,
+    n: int,
+    k: int,
+    batch: int,
+    tile: tuple[int, int, int],
+    split_k: int,
+    element_bytes: int,
+    output_bytes: int,
+    shared_bytes_per_step: int,
+) -> dict[str, int]:
+    """Multiply-accumulates (whole tiles) and bytes of a GEMM, by the part of the device that they belong to.
+
+    Each thread block loads its panels from L2; DRAM sees weights and outputs once and no activations, which suffices
+    for a product large enough to meet a power limit.
+
+    Parameters
+    ----------
+    m, n, k, batch : int
+    tile : tuple of int
+        tile_m, tile_n, tile_k.
+    split_k : int
+        Shares of k.
+    element_bytes, output_bytes : int
+        Of an element of an operand and of the output.
+    shared_bytes_per_step : int
+        That a thread block's k-step moves through shared memory.
+
+    Returns
+    -------
+    dict
+        ``mac``, ``shared_byte``, ``l2_byte``, ``dram_byte``.
+    """
+    tile_m, tile_n, tile_k = tile
+    rows, columns = math.ceil(m / tile_m), math.ceil(n / tile_n)
+    steps = math.ceil(math.ceil(k / tile_k) / split_k)
+    blocks = rows * columns * split_k * batch
+    written = m * n * batch * (output_bytes if split_k == 1 else output_bytes + 8 * split_k)
+    loaded = (columns * m + rows * n) * k * batch * element_bytes
+    return {
+        "mac": blocks * steps * tile_m * tile_n * tile_k,
+        "shared_byte": blocks * steps * shared_bytes_per_step,
+        "l2_byte": loaded + written,
+        "dram_byte": (k * n * element_bytes + m * n * output_bytes) * batch,
+    }
