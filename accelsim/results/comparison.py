@@ -114,9 +114,15 @@ class Comparison:
 
 
 def _bound(share: float, base: Result) -> str:
-    text = f"Attention is {100 * share:.2g} % of the dense MACs"
+    text = f"Attention is {_percent(share)} of the dense MACs"
     part = ratio(base.value("attention_latency_us"), base.value("latency_us"))
     if part is None:
         return f"{text}."
-    most = f"at most {1 / (1 - part):.3g}x on the whole" if part < 0.999 else "everything"
-    return f"{text} and {100 * part:.2g} % of the {base.scheme} run's time: pruning attention alone can gain {most}."
+    if part >= 0.999:
+        return f"{text} and all of the {base.scheme} run's time."
+    most = f"at most {1 / (1 - part):.3g}x on the whole"
+    return f"{text} and {_percent(part)} of the {base.scheme} run's time: pruning attention alone can gain {most}."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"

@@ -15,7 +15,7 @@ PEAK_TFLOPS = {
     "t4": 65,
     "a100_sxm4_80gb": 312,
     "a100_pcie_40gb": 312,
-    "h100_sxm5": 989.4,
+    "h100_sxm5": 989.4 * 1.98 / 1.83,  # quoted at 1.83 GHz
     "rtx3090": 71,
 }
 """Datasheets, dense fp16 with fp32 accumulation."""
