@@ -63,6 +63,8 @@ class Launch(Spec):
     """From one kernel to the next in a stream."""
     host: Time
     """Between two launches from the host, whatever their stream."""
+    reduce: Time
+    """From a split-K kernel to the one that adds up its parts, which is queued behind it."""
     start_drain: Time
     """First instruction and last write of a kernel, beyond the work of its thread blocks."""
 

@@ -169,6 +169,6 @@ def machine_numbers(gpu: Gpu, library: Library, dtype: str) -> GemmMachine:
         epilogue_rate=gpu.epilogue,
         shared_rate=gpu.shared_memory.bandwidth,
         launch=launch,
-        reduce_gap=launch,
+        reduce_gap=gpu.clock * gpu.launch.reduce,
         adds_per_cycle=2.0 * gpu.cuda_core["fp32"],
     )

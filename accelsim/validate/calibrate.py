@@ -19,7 +19,7 @@ from accelsim.validate.run import rows_of
 Progress = Callable[[int, int], None]
 
 POPULATION = 12
-SPREAD = 0.2
+SPREAD = 0.3
 """First standard deviation of the search, in units of each parameter's range."""
 
 

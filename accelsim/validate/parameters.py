@@ -48,6 +48,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("epilogue", 3, 64, "accumulators to L2", "rate"),
     Parameter("dram.efficiency", 0.5, 0.97, "share of DRAM's peak that streams reach"),
     Parameter("launch.graph", 0.3e-6, 6e-6, "from one kernel of a graph to the next", "time"),
+    Parameter("launch.reduce", 0.0, 4e-6, "from a split-K kernel to the one that adds up its parts", "time"),
     Parameter("launch.stream", 0.5e-6, 12e-6, "from one kernel to the next in a stream", "time"),
     Parameter("power.limit", 0.75, 1.15, "board power that is sustained", "power", relative=True),
     Parameter("power.time_constant", 0.05e-3, 8e-3, "how fast the clock follows the limit", "time"),
@@ -61,7 +62,7 @@ def fitted_parameters(gpu: Gpu, launches: set[str]) -> tuple[Parameter, ...]:
         parameter
         for parameter in PARAMETERS
         if not (parameter.path.startswith("power.") and gpu.power is None)
-        and not (parameter.path.startswith("launch.") and parameter.path.removeprefix("launch.") not in launches)
+        and parameter.path.removeprefix("launch.") not in {"graph", "stream"} - launches
     )
 
 

@@ -15,7 +15,7 @@ _GPU: dict[str, Any] = {
     },
     "load_latency": "600 cycles", "miss_latency": "200 cycles", "block_setup": "150 cycles",
     "epilogue": "8 B/cycle",
-    "launch": {"graph": "1 us", "stream": "2 us", "host": "2 us", "start_drain": "0.5 us"},
+    "launch": {"graph": "1 us", "stream": "2 us", "host": "2 us", "reduce": "1 us", "start_drain": "0.5 us"},
     "library": "menu", "energy": "none", "sources": {},
 }  # fmt: skip
 

@@ -294,9 +294,7 @@ def _block_times(plan: GemmPlan, counts: BlockCounts, clock: Clockwork) -> Field
     }
 
 
-def _reduction(
-    plan: GemmPlan, counts: BlockCounts, clock: Clockwork, launch: str, output_bytes: int
-) -> tuple[Fields, Fields]:
+def _reduction(plan: GemmPlan, counts: BlockCounts, clock: Clockwork, output_bytes: int) -> tuple[Fields, Fields]:
     """Launch and blocks of the kernel that adds up the parts of split-K, which lie in L2."""
     gpu, gemm = clock.gpu, plan.gemm
     elements = gemm.batch * gemm.m * _columns(plan)
@@ -310,7 +308,7 @@ def _reduction(
     launches = {
         "launch_release": 0,
         "launch_after": len(plan.launches) - 1,
-        "launch_gap": clock.launch_overhead(launch),
+        "launch_gap": clock.seconds(gpu.launch.reduce),
         "launch_first_block": len(plan.blocks),
         "launch_block_count": count,
         "launch_shared_bytes": 0,
@@ -389,7 +387,7 @@ def gemm_program(
     }
     launches = _launches(plan, clock, launch)
     if plan.split_k > 1:
-        more_launches, more_blocks = _reduction(plan, counts, clock, launch, output_bytes)
+        more_launches, more_blocks = _reduction(plan, counts, clock, output_bytes)
         launches = {name: np.concatenate([rows, more_launches[name]]) for name, rows in launches.items()}
         blocks = {name: np.concatenate([rows, more_blocks[name]]) for name, rows in blocks.items()}
     return DeviceProgram(
