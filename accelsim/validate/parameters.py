@@ -40,7 +40,6 @@ class Parameter:
 
 
 PARAMETERS: tuple[Parameter, ...] = (
-    Parameter("clock", 0.8, 1.1, "clock that is sustained without a power limit", "frequency", relative=True),
     Parameter("tensor_efficiency", 0.5, 1.0, "share of the tensor cores' peak in a main loop"),
     Parameter("load_latency", 300, 1600, "load latency under load", "cycles"),
     Parameter("miss_latency", 0, 800, "what a tile from DRAM waits beyond it", "cycles"),
@@ -53,7 +52,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("power.limit", 0.75, 1.15, "board power that is sustained", "power", relative=True),
     Parameter("power.time_constant", 0.05e-3, 8e-3, "how fast the clock follows the limit", "time"),
 )
-"""At most about 15 for a GPU, each with a physical meaning; nothing for a shape, nothing for a residual."""
+"""At most about 15 for a GPU, each with a physical meaning; nothing for a shape, nothing for a residual. The clock is not
+among them: where it does not answer to a power limit, `tensor_efficiency` and the latencies say the same."""
 
 
 def fitted_parameters(gpu: Gpu, launches: set[str]) -> tuple[Parameter, ...]:

@@ -86,5 +86,5 @@ def test_the_command_writes_a_gpu_and_one_document(
     assert main(["calibrate-hw", str(made_up), "--hw", "t4", "-o", str(out), "--evaluations", "24", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["errors"]["fitted"]["held_out"]["n"] > 0
-    assert {entry["path"] for entry in document["parameters"]} >= {"clock", "load_latency"}
+    assert {entry["path"] for entry in document["parameters"]} >= {"tensor_efficiency", "load_latency"}
     assert main(["run", str(out), "gemm_1024", "--no-values", "--quiet"]) == 0
