@@ -52,8 +52,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("power.limit", 0.75, 1.15, "board power that is sustained", "power", relative=True),
     Parameter("power.time_constant", 0.05e-3, 8e-3, "how fast the clock follows the limit", "time"),
 )
-"""At most about 15 for a GPU, each with a physical meaning; nothing for a shape, nothing for a residual. The clock is not
-among them: where it does not answer to a power limit, `tensor_efficiency` and the latencies say the same."""
+"""At most about 15 for a GPU, each with a physical meaning; nothing for a shape, nothing for a residual. The clock is
+not among them: where it does not answer to a power limit, `tensor_efficiency` and the latencies say the same."""
 
 
 def fitted_parameters(gpu: Gpu, launches: set[str]) -> tuple[Parameter, ...]:
