@@ -8,7 +8,7 @@ EXTRAS := test,docs
 export PYTHONHASHSEED := 0
 export MPLBACKEND := Agg
 
-.PHONY: demo test test-full lint types bench docs notebooks golden clean
+.PHONY: demo test test-full lint bench pages docs notebooks clean
 
 demo: $(READY)
 	$(RUN) -m accelsim compare a100_hdp bert_base_layer --schemes dense,tile_wise,hdp,tile_wise+hdp --out demo/bert_base_layer
@@ -29,8 +29,11 @@ lint: $(READY)
 
 bench: $(READY)
 	$(RUN) benchmarks/bench_kernels.py
-	$(RUN) benchmarks/bench_events.py
-	$(RUN) benchmarks/bench_layer.py
+	$(RUN) -m benchmarks.bench_events
+
+# What README and pages take from runs. Needs the measured table only for docs/validation.md (ACCELSIM_DATA).
+pages: $(READY)
+	$(RUN) docs/generate.py
 
 docs: $(READY)
 	rm -rf docs/_build

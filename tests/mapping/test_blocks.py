@@ -54,12 +54,30 @@ def test_dense_products_are_computed_once(
 
 @settings(deadline=None, max_examples=60)
 @given(
-    extents, extents, extents, tiles, tiles, tiles, st.integers(1, 4), rasters, st.floats(0, 0.9), st.floats(0, 1),
+    extents,
+    extents,
+    extents,
+    tiles,
+    tiles,
+    tiles,
+    st.integers(1, 4),
+    rasters,
+    st.floats(0, 0.9),
+    st.floats(0, 1),
     st.booleans(),
 )
 def test_tile_wise_products_are_those_kept(
-    m: int, n: int, k: int, tile_m: int, tile_n: int, tile_k: int, split_k: int, raster: str, sparsity: float,
-    uneven: float, padded: bool,
+    m: int,
+    n: int,
+    k: int,
+    tile_m: int,
+    tile_n: int,
+    tile_k: int,
+    split_k: int,
+    raster: str,
+    sparsity: float,
+    uneven: float,
+    padded: bool,
 ) -> None:
     mask = seeded_mask(k, n, sparsity, 16, 1, uneven)
     weights = pack(None, mask)

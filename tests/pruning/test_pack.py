@@ -13,7 +13,11 @@ from accelsim.pruning.tile_wise import TileWiseMask
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.integers(1, 50), st.integers(1, 50), st.floats(0, 0.95), st.sampled_from([1, 4, 16, 64]), st.floats(0, 1),
+    st.integers(1, 50),
+    st.integers(1, 50),
+    st.floats(0, 0.95),
+    st.sampled_from([1, 4, 16, 64]),
+    st.floats(0, 1),
     st.integers(0, 99),
 )
 def test_round_trip(k: int, n: int, sparsity: float, granularity: int, uneven: float, seed: int) -> None:

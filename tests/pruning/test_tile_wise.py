@@ -36,8 +36,10 @@ def published_mask(weights: list[NDArray[np.float64]], sparsity: float, granular
             if len(kept) == granularity or (column == w.shape[1] - 1 and kept):
                 tiles.append((layer, kept, column + 1 - begin))
                 begin, kept = column + 1, []
-    scores = [[np.linalg.norm(weights[layer][r, kept]) / width for r in range(len(weights[layer]))]
-              for layer, kept, width in tiles]
+    scores = [
+        [np.linalg.norm(weights[layer][r, kept]) / width for r in range(len(weights[layer]))]
+        for layer, kept, width in tiles
+    ]
     limit = np.percentile(np.concatenate(scores), share)
     masks = [np.zeros(w.shape, dtype=np.bool_) for w in weights]
     for (layer, kept, _), score in zip(tiles, scores, strict=True):
@@ -181,9 +183,7 @@ def test_weights_that_no_ranking_can_place() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(shapes, sparsities, granularities, st.integers(0, 99), st.floats(0, 1))
-def test_seeded_masks(
-    shape: tuple[int, int], sparsity: float, granularity: int, seed: int, uneven: float
-) -> None:
+def test_seeded_masks(shape: tuple[int, int], sparsity: float, granularity: int, seed: int, uneven: float) -> None:
     mask = seeded_mask(*shape, sparsity, granularity, seed)
     check_structure(mask)
     assert len({len(rows) for rows in mask.rows}) == 1
