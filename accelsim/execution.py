@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.config.scheme import RunConfig
-from accelsim.errors import MappingError, OperandError
+from accelsim.errors import OperandError
 from accelsim.kernels.formats import round_to_format
 from accelsim.kernels.gemm import block_product, tile_wise_product
 from accelsim.kernels.hdp import fixed_point_attention, hdp_attention
@@ -184,15 +184,9 @@ def _unvalued_heads(attention: Attention, config: RunConfig, index: int) -> Head
         nb = block_count(attention.sequence)
         kept = recorded_mask(read_masks(config.masks), f"{attention.name}.blocks", (heads, nb, nb), config.masks)
         alive = np.asarray(kept.any(axis=(1, 2)))
-    elif options.block_ratio is None or options.head_ratio is None:
-        raise MappingError(
-            "without values HDP prunes what you name: set hdp.block_ratio and hdp.head_ratio "
-            "(for example --set hdp.block_ratio=0.7 --set hdp.head_ratio=0.1), give masks that a run recorded "
-            "(--masks), or run with values"
-        )
     else:
-        seed = (config.seed, index)
-        kept, alive = seeded_masks(heads, attention.sequence, options.block_ratio, options.head_ratio, seed)
+        ratios = options.block_ratio or 0.0, options.head_ratio or 0.0
+        kept, alive = seeded_masks(heads, attention.sequence, *ratios, (config.seed, index))
     counts = counts_of_mask(
         kept,
         alive,
@@ -219,8 +213,6 @@ def execute(plan: NetworkPlan, config: RunConfig, operands: OperandSet | None) -
     ------
     OperandError
         When a tensor overflows its format.
-    MappingError
-        When HDP has neither values nor named ratios.
     """
     counts: dict[str, tuple[BlockCounts | None, ...]] = {}
     counted: dict[int, BlockCounts] = {}

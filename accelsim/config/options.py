@@ -73,9 +73,9 @@ class Hdp(Spec):
     exponential: Literal["polynomial", "exact"] = "polynomial"
     """A polynomial of second order with range reduction, as hardware has it, or the exact one."""
     block_ratio: float | None = Field(default=None, ge=0, lt=1)
-    """Share of blocks pruned when values are off (a seeded mask, so named in the output)."""
+    """Share of blocks pruned when values are off (a seeded mask, so named in the output); 0 if only heads are named."""
     head_ratio: float | None = Field(default=None, ge=0, lt=1)
-    """Likewise of heads."""
+    """Likewise of heads; 0 if only blocks are named."""
 
     @model_validator(mode="after")
     def _width(self) -> "Hdp":

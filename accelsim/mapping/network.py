@@ -82,14 +82,26 @@ def check_scheme(network: Network, config: RunConfig) -> None:
             )
         if not any(isinstance(operation, Attention) for operation in network.operations):
             raise MappingError(f"scheme {scheme} is about attention, and workload {network.name} has none")
-        ratios = [f"hdp.{name}" for name in ("block_ratio", "head_ratio") if getattr(config.hdp, name) is not None]
-        if ratios and config.values and scheme != "dense_on_unit":
-            raise MappingError(
-                f"{' and '.join(ratios)} name what HDP prunes when values are off; with values it decides for itself "
-                "(hdp.rho_b, hdp.tau_h): leave the ratios out, or run without values"
-            )
+        if scheme != "dense_on_unit":
+            _check_ratios(config)
     if prunes_weights(scheme) and not prunable(network):
         raise MappingError(f"scheme {scheme} prunes weights, and workload {network.name} has none")
+
+
+def _check_ratios(config: RunConfig) -> None:
+    """With values HDP decides for itself what it prunes; without, it is told."""
+    ratios = [f"hdp.{name}" for name in ("block_ratio", "head_ratio") if getattr(config.hdp, name) is not None]
+    if ratios and config.values:
+        raise MappingError(
+            f"{' and '.join(ratios)} name what HDP prunes when values are off; with values it decides for itself "
+            "(hdp.rho_b, hdp.tau_h): leave the ratios out, or run without values"
+        )
+    if not (ratios or config.values or config.masks):
+        raise MappingError(
+            "without values HDP prunes what you name: set hdp.block_ratio and hdp.head_ratio "
+            "(for example --set hdp.block_ratio=0.7 --set hdp.head_ratio=0.1), give masks that a run recorded "
+            "(--masks), or run with values"
+        )
 
 
 def weight_masks(
