@@ -244,11 +244,20 @@ class Library(Spec):
     """Tensor-core kernels; tile_k for 2-byte operands (scaled so that its bytes stay the same for others)."""
     cuda_core: list[KernelTile]
     """fp32 kernels without tensor cores."""
+    gemv: list[KernelTile] = []
+    """Matrix-vector kernels on CUDA cores, for dense products of one row: tile_m of 1, tile_k for 2-byte operands."""
     split_k: list[int] = [1]
     """Values of split-K that the library uses."""
     efficiency: float = Field(default=1.0, ge=1e-3, le=1)
     """Rate of its main loops over what the machine's `tensor_efficiency` gives: older kernels issue less well."""
     sources: dict[str, str]
+
+    @model_validator(mode="after")
+    def _one_row(self) -> "Library":
+        for index, kernel in enumerate(self.gemv):
+            if kernel.tile_m != 1:
+                raise ValueError(f"gemv.{index}.tile_m must be 1 (matrix-vector kernels), not {kernel.tile_m}")
+        return self
 
 
 class EnergyTable(Spec):

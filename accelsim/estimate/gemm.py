@@ -62,6 +62,7 @@ def estimate_gemm(
     output_bytes: int,
     shared_bytes: ArrayLike | None = None,
     strip: int = 8,
+    macs_per_cycle: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
     """Cycles of C[m, n] = A[m, k] B[k, n] on a device, for every candidate.
 
@@ -84,6 +85,8 @@ def estimate_gemm(
         Bytes that a k-step moves through shared memory; left out, each operand tile once in and once out.
     strip : int
         Columns of output tiles that the raster order walks down together.
+    macs_per_cycle : array_like, optional
+        Multiply-accumulates of one SM under each candidate; left out, the machine's.
 
     Returns
     -------
@@ -102,6 +105,7 @@ def estimate_gemm(
     loads = (height + width) * tile_k_ * element_bytes
     operand = (tile_m_ + tile_n_) * tile_k_ * element_bytes
     moved = 2 * operand if shared_bytes is None else np.asarray(shared_bytes, dtype=np.float64)
+    rate = machine.macs_per_cycle if macs_per_cycle is None else np.asarray(macs_per_cycle, dtype=np.float64)
     out = height * width * np.where(split > 1, ACCUMULATOR_BYTES, output_bytes)
     parts = rows * columns * split * batch_ * out
     one = np.ones_like(m_)
@@ -109,7 +113,7 @@ def estimate_gemm(
         blocks=rows * columns * split * batch_,
         resident=occupancy_,
         steps=steps,
-        compute=np.maximum(tile_m_ * tile_n_ * tile_k_ / machine.macs_per_cycle, moved / machine.shared_rate),
+        compute=np.maximum(tile_m_ * tile_n_ * tile_k_ / rate, moved / machine.shared_rate),
         port=loads / machine.port,
         l2=loads / machine.l2_rate,
         window=np.maximum(stages_ - 1, 1),

@@ -64,6 +64,26 @@ def candidate_tiles(
     return fitting
 
 
+def vector_tiles(dtype: str, gpu: Gpu, library: Library, mapping: Mapping) -> list[TileShape]:
+    """Matrix-vector kernels that may compute a dense product of one row, beside those of `candidate_tiles`.
+
+    They run on CUDA cores and each thread block covers all of k, so there is none where the mapping fixes a tile or
+    shares k among thread blocks, or where the machine has no rate for the format without tensor cores.
+
+    Parameters
+    ----------
+    dtype : str
+        Operand format.
+    gpu, library, mapping
+        The machine, its menu, and what is fixed.
+    """
+    fixed = any(getattr(mapping, name) is not None for name in _FIXABLE) or mapping.split_k not in (None, 1)
+    if fixed or dtype not in gpu.cuda_core:
+        return []
+    tiles = dict.fromkeys(tile_shape(kernel, dtype, "gemv") for kernel in library.gemv)
+    return [tile for tile in tiles if not misfit(tile, gpu)]
+
+
 def _narrow(menu: list[TileShape], fixed: dict[str, int], gpu: Gpu, dtype: str, granularity: int) -> list[TileShape]:
     """Kernels no wider than a weight tile, one of just its width among them."""
     widest = _N_UNIT * math.ceil(granularity / _N_UNIT)

@@ -12,9 +12,9 @@ from accelsim.config.workload import Caches
 from accelsim.errors import MappingError
 from accelsim.estimate.gemm import GemmMachine, estimate_gemm
 from accelsim.mapping.blocks import ceil_div, tile_wise_columns
-from accelsim.mapping.candidates import candidate_tiles
+from accelsim.mapping.candidates import candidate_tiles, vector_tiles
 from accelsim.mapping.plan import TileShape
-from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES, compute_unit, occupancy, shared_traffic
+from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES, compute_unit, mac_rate, occupancy, shared_traffic
 from accelsim.model.graph import Gemm
 from accelsim.pruning.packing import TileWiseWeights
 
@@ -55,6 +55,8 @@ def rank(
 ) -> list[Choice]:
     """Every kernel and split-K that may compute a GEMM, cheapest first; equals stay in the menu's order.
 
+    Matrix-vector kernels join, at the end of the menu, for dense products of one row.
+
     A tile-wise product is estimated as a dense one of the same number of output tiles, and of a k that is the mean of
     its thread blocks' (under padded_batch the longest tile's).
 
@@ -79,6 +81,10 @@ def rank(
         for split in splits
         if split == splits[0] or split <= int(ceil_div(sizes[index][1], tile.tile_k))
     ]
+    if weights is None and gemm.m == 1:
+        vector = vector_tiles(gemm.dtype, gpu, library, mapping)
+        pairs += [(len(tiles) + index, 1) for index in range(len(vector))]
+        tiles, sizes = tiles + vector, sizes + [(gemm.n, gemm.k)] * len(vector)
     cycles = _estimates(gemm, gpu, library, mapping, caches, [(tiles[i], sizes[i], split) for i, split in pairs])
     order = np.argsort(cycles, kind="stable")
     return [Choice(tiles[pairs[i][0]], pairs[i][1], float(cycles[i])) for i in order]
@@ -137,12 +143,18 @@ def _estimates(
         output_bytes=OUTPUT_BYTES[gemm.dtype],
         shared_bytes=[sum(shared_traffic(tile, gpu, element)) for tile, _, _ in candidates],
         strip=_strip(mapping),
+        macs_per_cycle=[macs_per_cycle(tile, gpu, library, gemm.dtype) for tile, _, _ in candidates],
     )
 
 
 def _strip(mapping: Mapping) -> int:
     """Columns of output tiles that the raster order walks down together."""
     return {"along_m": 1, "along_n": sys.maxsize, "swizzle": mapping.swizzle_width}[mapping.raster]
+
+
+def macs_per_cycle(tile: TileShape, gpu: Gpu, library: Library, dtype: str) -> float:
+    """Multiply-accumulates a cycle of one SM in the main loop of a library's kernel."""
+    return mac_rate(gpu, dtype, tile.unit) * library.efficiency
 
 
 def machine_numbers(gpu: Gpu, library: Library, dtype: str) -> GemmMachine:
@@ -153,12 +165,10 @@ def machine_numbers(gpu: Gpu, library: Library, dtype: str) -> GemmMachine:
     MappingError
         If the machine cannot multiply this format.
     """
-    tensor = compute_unit(dtype, gpu) == "tensor_core"
-    rates = {str(name): rate for name, rate in (gpu.tensor_core if tensor else gpu.cuda_core).items()}
     launch = gpu.clock * (gpu.launch.graph + gpu.launch.start_drain)
     return GemmMachine(
         sm_count=gpu.sm_count,
-        macs_per_cycle=rates[dtype] * (gpu.tensor_efficiency if tensor else 1.0) * library.efficiency,
+        macs_per_cycle=mac_rate(gpu, dtype, compute_unit(dtype, gpu)) * library.efficiency,
         port=gpu.l2.port,
         l2_rate=gpu.l2.bandwidth,
         load_latency=gpu.load_latency,

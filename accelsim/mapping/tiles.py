@@ -15,8 +15,8 @@ OUTPUT_BYTES = {"fp16": 2, "bf16": 2, "tf32": 4, "fp32": 4, "int8": 4}
 ACCUMULATOR_BYTES = 4
 """Accumulators are fp32, for int8 operands int32."""
 
-MENU_BYTES = {"tensor_core": 2, "cuda_core": 4}
-"""Operand bytes for which a library's tile_k is written."""
+MENU_BYTES = {"tensor_core": 2, "cuda_core": 4, "gemv": 2}
+"""Operand bytes for which tile_k is written, by the lists of a library's menu."""
 
 MAX_REGISTERS_PER_THREAD = 255
 
@@ -39,14 +39,21 @@ def compute_unit(dtype: str, gpu: Gpu) -> str:
     raise MappingError(f"{gpu.name} cannot multiply {dtype}; it takes {', '.join(allowed)}")
 
 
-def tile_shape(kernel: KernelTile, dtype: str, unit: str) -> TileShape:
-    """A library's kernel for an operand format.
+def mac_rate(gpu: Gpu, dtype: str, unit: str) -> float:
+    """Multiply-accumulates a cycle of one SM in a main loop with its operands at hand."""
+    if unit == "cuda_core":
+        return gpu.cuda_core[dtype]  # type: ignore[index]
+    return gpu.tensor_core[dtype] * gpu.tensor_efficiency  # type: ignore[index]
 
-    tile_k is scaled so that a k-step has as many bytes as in the format that the menu is written for (2-byte operands
-    on tensor cores, 4-byte ones on CUDA cores): half for fp32 and tf32 on tensor cores, double for int8.
+
+def tile_shape(kernel: KernelTile, dtype: str, menu: str) -> TileShape:
+    """A kernel of one of a library's lists (``tensor_core``, ``cuda_core`` or ``gemv``) for an operand format.
+
+    tile_k is scaled so that a k-step has as many bytes as in the format that the list is written for (2-byte operands,
+    on CUDA cores 4-byte ones, but for matrix-vector kernels): half for fp32 and tf32 on tensor cores, double for int8.
     """
     element = ELEMENT_BYTES[dtype]
-    tile_k = max(1, kernel.tile_k * MENU_BYTES[unit] // element)
+    tile_k = max(1, kernel.tile_k * MENU_BYTES[menu] // element)
     return TileShape(
         tile_m=kernel.tile_m,
         tile_n=kernel.tile_n,
@@ -55,7 +62,7 @@ def tile_shape(kernel: KernelTile, dtype: str, unit: str) -> TileShape:
         threads=kernel.threads,
         registers=kernel.threads * kernel.registers_per_thread,
         shared_bytes=shared_bytes(kernel.tile_m, kernel.tile_n, tile_k, kernel.stages, element),
-        unit=unit,
+        unit="tensor_core" if menu == "tensor_core" else "cuda_core",
     )
 
 

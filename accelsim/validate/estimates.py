@@ -16,8 +16,8 @@ from accelsim.config.workload import Caches
 from accelsim.estimate.actions import gemm_actions
 from accelsim.estimate.gemm import GemmMachine, estimate_gemm
 from accelsim.mapping.blocks import ceil_div
-from accelsim.mapping.candidates import candidate_tiles
-from accelsim.mapping.choice import machine_numbers
+from accelsim.mapping.candidates import candidate_tiles, vector_tiles
+from accelsim.mapping.choice import machine_numbers, macs_per_cycle
 from accelsim.mapping.plan import TileShape
 from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES, occupancy, shared_traffic
 from accelsim.model.graph import Gemm
@@ -61,10 +61,18 @@ def estimate_dense(
         If no kernel fits the machine.
     """
     dtype = gemms[0].dtype
-    tiles = candidate_tiles(dtype, gpu, library, mapping)
+    tiles, vector = candidate_tiles(dtype, gpu, library, mapping), vector_tiles(dtype, gpu, library, mapping)
     splits = sorted(set(library.split_k)) if mapping.split_k is None else [mapping.split_k]
     numbers = machine_numbers(gpu, library, dtype)
-    candidates = _Candidates(tiles, [occupancy(tile, gpu) for tile in tiles], splits, gpu, dtype, _strip(mapping))
+    candidates = _Candidates(
+        tiles=[tile for tile in tiles for _ in splits] + vector,
+        splits=splits * len(tiles) + [1] * len(vector),
+        vector=len(vector),
+        gpu=gpu,
+        library=library,
+        dtype=dtype,
+        strip=_strip(mapping),
+    )
     found = []
     for begin in range(0, len(gemms), _AT_ONCE):
         some = gemms[begin : begin + _AT_ONCE]
@@ -84,21 +92,24 @@ def _strip(mapping: Mapping) -> int:
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Every tile with every split-K, tile by tile."""
+    """Every tile with every split-K, tile by tile; then matrix-vector kernels."""
 
     tiles: list[TileShape]
-    resident: list[int]
+    """[candidates]"""
     splits: list[int]
+    """[candidates]"""
+    vector: int
+    """How many of them, at the end, are for products of one row alone."""
     gpu: Gpu
+    library: Library
     dtype: str
     strip: int
 
     def estimate(self, gemm: Gemm, index: int, seconds: float) -> Estimate:
         """A product under the candidate of an index."""
-        at, split = divmod(index, len(self.splits))
-        tile = self.tiles[at]
+        tile = self.tiles[index]
         steps = int(ceil_div(gemm.k, tile.tile_k))
-        shares = int(ceil_div(steps, ceil_div(steps, self.splits[split])))
+        shares = int(ceil_div(steps, ceil_div(steps, self.splits[index])))
         blocks = gemm.batch * int(ceil_div(gemm.m, tile.tile_m) * ceil_div(gemm.n, tile.tile_n)) * shares
         element = ELEMENT_BYTES[self.dtype]
         moved = sum(shared_traffic(tile, self.gpu, element))
@@ -106,16 +117,18 @@ class _Candidates:
         sizes = (gemm.m, gemm.n, gemm.k, gemm.batch)
         actions = gemm_actions(*sizes, shape, shares, element, OUTPUT_BYTES[self.dtype], moved)
         actions[f"{tile.unit.removesuffix('_core')}_mac_{self.dtype}"] = actions.pop("mac")
-        return Estimate(tile, shares, blocks / (self.gpu.sm_count * self.resident[at]), seconds, actions)
+        return Estimate(tile, shares, blocks / (self.gpu.sm_count * occupancy(tile, self.gpu)), seconds, actions)
 
     def cycles(self, gemms: Sequence[Gemm], caches: Sequence[Caches], numbers: GemmMachine) -> NDArray[np.float64]:
-        """[products, candidates] cycles; infinite where a share of k would be less than a k-step."""
+        """[products, candidates] cycles; infinite for those that do not compute it."""
         element = ELEMENT_BYTES[self.dtype]
-        count = len(self.splits)
-        shapes = [(tile.tile_m, tile.tile_n, tile.tile_k, tile.stages) for tile in self.tiles]
-        tile_m, tile_n, tile_k, stages = np.repeat(np.array(shapes, np.int64).T, count, axis=1)
-        traffic = np.repeat([sum(shared_traffic(tile, self.gpu, element)) for tile in self.tiles], count)
-        split = np.tile(np.array(self.splits, np.int64), len(self.tiles))
+        shapes = [
+            (tile.tile_m, tile.tile_n, tile.tile_k, tile.stages, occupancy(tile, self.gpu)) for tile in self.tiles
+        ]
+        tile_m, tile_n, tile_k, stages, resident = np.array(shapes, np.int64).T
+        traffic = [sum(shared_traffic(tile, self.gpu, element)) for tile in self.tiles]
+        rates = [macs_per_cycle(tile, self.gpu, self.library, self.dtype) for tile in self.tiles]
+        split = np.array(self.splits, np.int64)
         sizes = [(gemm.m, gemm.n, gemm.k, gemm.batch) for gemm in gemms]
         m, n, k, batch = np.array(sizes, np.int64).T[:, :, None]
         warm = np.array([_warm(gemm, state) for gemm, state in zip(gemms, caches, strict=True)])
@@ -135,7 +148,7 @@ class _Candidates:
                     tile_n,
                     tile_k,
                     stages,
-                    np.repeat(self.resident, count),
+                    resident,
                     split,
                     numbers,
                     weights_warm=weights_warm,
@@ -143,10 +156,11 @@ class _Candidates:
                     output_bytes=OUTPUT_BYTES[self.dtype],
                     shared_bytes=traffic,
                     strip=self.strip,
+                    macs_per_cycle=rates,
                 )
-        result: NDArray[np.float64] = np.where(
-            (split == self.splits[0]) | (split <= ceil_div(k, tile_k)), cycles, np.inf
-        )
+        allowed = (split == self.splits[0]) | (split <= ceil_div(k, tile_k))
+        one_row_only = np.arange(len(split)) >= len(split) - self.vector
+        result: NDArray[np.float64] = np.where(allowed & ((m == 1) | ~one_row_only), cycles, np.inf)
         return result
 
 

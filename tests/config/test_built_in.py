@@ -61,7 +61,11 @@ def test_a_gpu_has_its_tables_and_kernels_that_fit(name: str) -> None:
     table, library = load_energy(gpu.energy), load_library(gpu.library)
     needed = {f"tensor_mac_{dtype}" for dtype in gpu.tensor_core} | {"cuda_mac_fp32", "cuda_flop"}
     assert needed | {"shared_byte", "l2_byte", "dram_byte"} <= set(table.actions)
-    for kernels, element_bytes in ((library.tensor_core, 2), (library.cuda_core, 4)):
+    menus = [(library.tensor_core, 2), (library.cuda_core, 4)]
+    if library.gemv:
+        menus.append((library.gemv, 2))
+        assert {f"cuda_mac_{dtype}" for dtype in gpu.cuda_core} <= set(table.actions)
+    for kernels, element_bytes in menus:
         fitting = [
             kernel
             for kernel in kernels
@@ -77,7 +81,7 @@ def test_a_gpu_has_its_tables_and_kernels_that_fit(name: str) -> None:
 def test_accumulators_fit_in_registers(name: str) -> None:
     library = load_spec(name)
     assert isinstance(library, Library)
-    for kernel in [*library.tensor_core, *library.cuda_core]:
+    for kernel in [*library.tensor_core, *library.cuda_core, *library.gemv]:
         assert kernel.tile_m * kernel.tile_n < kernel.threads * kernel.registers_per_thread
     assert library.split_k[0] == 1
     assert library.split_k == sorted(set(library.split_k))

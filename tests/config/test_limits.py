@@ -1,8 +1,10 @@
 """Values that no machine has are refused by name, before they become a division by zero or an overflow."""
 
 import pytest
+from pydantic import ValidationError
 
-from accelsim.config.loader import load_config, load_hardware
+from accelsim.config.hardware import Library
+from accelsim.config.loader import load_config, load_hardware, load_library
 from accelsim.config.quantity import LIMITS, UNITS, parse_quantity
 from accelsim.errors import ConfigError
 
@@ -47,3 +49,10 @@ def test_every_dimension_has_limits() -> None:
 def test_options_out_of_range_are_refused(setting: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         load_config("edge_hdp", "gemm_1024", sets=[setting])
+
+
+def test_a_matrix_vector_kernel_has_one_row() -> None:
+    menu = load_library("cublas_ampere").model_dump()
+    menu["gemv"][0]["tile_m"] = 2
+    with pytest.raises(ValidationError, match=r"gemv\.0\.tile_m must be 1"):
+        Library(**menu)

@@ -1,6 +1,6 @@
 """The closed form agrees with the events on dense GEMMs, and behaves as a cost should."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -117,6 +117,14 @@ def test_candidates_are_estimated_together() -> None:
     together = estimate(**tiles)
     alone = [estimate(**{name: values[i] for name, values in tiles.items()}) for i in range(3)]
     np.testing.assert_array_equal(together, alone)
+
+
+def test_candidates_may_have_rates_of_their_own() -> None:
+    machine = numbers(A100)
+    rates = np.array([machine.macs_per_cycle, machine.macs_per_cycle / 64])
+    own, slow = estimate(macs_per_cycle=rates)
+    assert own == estimate()
+    assert slow == estimate(machine=replace(machine, macs_per_cycle=rates[1])) > own
 
 
 @pytest.mark.parametrize("size", ["m", "n", "k", "batch"])

@@ -17,7 +17,7 @@ from accelsim.pruning.pack import pack
 from accelsim.pruning.packing import TileWiseWeights
 from accelsim.pruning.seeded import seeded_mask
 from accelsim.pruning.tile_wise import TileWiseMask
-from tests.mapping.machines import gpu, library
+from tests.mapping.machines import gpu, kernel, library
 
 GPU, LIBRARY, CACHES = gpu(), library(), Caches()
 
@@ -54,6 +54,21 @@ def test_the_chosen_kernel_is_the_cheapest() -> None:
     assert [choice.cycles for choice in choices] == sorted(choice.cycles for choice in choices)
     assert choose(gemm, GPU, LIBRARY, Mapping(), CACHES) == choices[0]
     assert all(choice.cycles > 0 for choice in choices)
+
+
+def test_one_row_is_multiplied_on_cuda_cores_where_that_is_faster() -> None:
+    both, menu = gpu(cuda_core={"fp32": 64, "fp16": 128}), library(gemv=[kernel(1, 16, tile_k=128, stages=3)])
+    row, rows = Gemm("g", 1, 4096, 512), Gemm("g", 2, 4096, 512)
+    best, *others = rank(row, both, menu, Mapping(), CACHES)
+    assert (best.tile.tile_m, best.tile.unit, best.split_k) == (1, "cuda_core", 1)
+    assert others == rank(row, both, LIBRARY, Mapping(), CACHES)
+    assert best.cycles < others[0].cycles
+    assert rank(rows, both, menu, Mapping(), CACHES) == rank(rows, both, LIBRARY, Mapping(), CACHES)
+    slow = rank(row, gpu(cuda_core={"fp32": 64, "fp16": 1}), menu, Mapping(), CACHES)
+    assert slow[-1].tile == best.tile
+    weights = pruned(row)
+    plan = plan_gemm(row, both, menu, Mapping(), CACHES, weights=weights, tile_wise=TileWise(granularity=64))
+    assert plan.tile.tile_m > 1
 
 
 def test_narrow_ports_ask_for_large_tiles_and_few_outputs_for_split_k() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from accelsim.config.scheme import Mapping
 from accelsim.errors import MappingError
-from accelsim.mapping.candidates import candidate_tiles
+from accelsim.mapping.candidates import candidate_tiles, vector_tiles
 from accelsim.mapping.tiles import ELEMENT_BYTES, built_tile, compute_unit, misfit, occupancy, reader_grid, tile_shape
 from tests.mapping.machines import gpu, kernel, library
 
@@ -147,3 +147,15 @@ def test_tile_wise_kernels_are_no_wider_than_a_weight_tile() -> None:
 def test_an_empty_menu() -> None:
     with pytest.raises(MappingError, match="menu has no tensor_core kernel"):
         candidate_tiles("fp16", GPU, library(tensor_core=[]), Mapping(), None)
+
+
+def test_matrix_vector_kernels_are_for_formats_of_cuda_cores_and_open_mappings() -> None:
+    menu = library(gemv=[kernel(1, 8, tile_k=128), kernel(1, 4096, tile_k=128)])
+    both = gpu(cuda_core={"fp32": 64, "fp16": 128})
+    (tile,) = vector_tiles("fp16", both, menu, Mapping())
+    assert (tile.tile_m, tile.tile_n, tile.tile_k, tile.unit) == (1, 8, 128, "cuda_core")
+    (single,) = vector_tiles("fp32", both, menu, Mapping(split_k=1))
+    assert (single.tile_k, single.shared_bytes) == (64, tile.shared_bytes)
+    assert vector_tiles("fp16", GPU, menu, Mapping()) == []
+    for fixed in (Mapping(tile_n=8), Mapping(stages=2), Mapping(split_k=2)):
+        assert vector_tiles("fp16", both, menu, fixed) == []

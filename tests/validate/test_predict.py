@@ -20,7 +20,7 @@ from accelsim.validate.notes import Conditions
 from accelsim.validate.predict import predict
 from accelsim.validate.rows import MeasuredRow
 
-SIZES = st.one_of(st.integers(1, 64), st.sampled_from([100, 256, 1000, 2048, 5124, 8192]))
+SIZES = st.one_of(st.just(1), st.integers(1, 64), st.sampled_from([100, 256, 1000, 2048, 5124, 8192]))
 
 
 @pytest.fixture(scope="module")

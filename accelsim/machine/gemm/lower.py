@@ -16,6 +16,7 @@ from accelsim.machine.gemm.program import TICKS_PER_CYCLE, DeviceProgram, IntArr
 from accelsim.mapping.blocks import run_lengths, split_length
 from accelsim.mapping.counts import INDEX_BYTES, SECTOR_BYTES, BlockCounts
 from accelsim.mapping.plan import GemmPlan
+from accelsim.mapping.tiles import mac_rate
 
 REDUCE_ELEMENTS = 4096
 """Output elements of one thread block of the kernel that adds up split-K's parts."""
@@ -258,13 +259,6 @@ def _launches(plan: GemmPlan, clock: Clockwork, launch: str) -> Fields:
         "launch_window": whole(tile.stages - 1),
         "launch_steps_per_chunk": whole(plan.steps_per_chunk),
     }
-
-
-def mac_rate(gpu: Gpu, dtype: str, unit: str) -> float:
-    """Multiply-accumulates a cycle of one SM in a main loop with its operands at hand."""
-    if unit == "cuda_core":
-        return gpu.cuda_core[dtype]  # type: ignore[index]
-    return gpu.tensor_core[dtype] * gpu.tensor_efficiency  # type: ignore[index]
 
 
 def _parts_stay(plan: GemmPlan, counts: BlockCounts, gpu: Gpu) -> bool:

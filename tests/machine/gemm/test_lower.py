@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from accelsim.config.scheme import Mapping, TileWise
 from accelsim.config.workload import Caches
 from accelsim.machine.gemm.events import run_events
-from accelsim.machine.gemm.lower import gemm_program, mac_rate
+from accelsim.machine.gemm.lower import gemm_program
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause, DeviceProgram, DeviceRun
 from accelsim.mapping.counts import BlockCounts, count_blocks
 from accelsim.mapping.gemm import plan_gemm
 from accelsim.mapping.plan import GemmPlan
-from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES
+from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES, mac_rate
 from accelsim.model.graph import Gemm
 from accelsim.pruning.pack import pack
 from accelsim.pruning.packing import TileWiseWeights
