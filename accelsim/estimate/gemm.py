@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from accelsim.estimate.waves import Array, Kernel, Reads, kernel_time, lost_before_use, waves
 
-REDUCE_ELEMENTS = 4096
+REDUCE_ELEMENTS = 1024
 """Output elements of one thread block of the kernel that adds up split-K's parts."""
 
 ACCUMULATOR_BYTES = 4

@@ -18,7 +18,7 @@ from accelsim.mapping.counts import INDEX_BYTES, SECTOR_BYTES, BlockCounts
 from accelsim.mapping.plan import GemmPlan
 from accelsim.mapping.tiles import mac_rate
 
-REDUCE_ELEMENTS = 4096
+REDUCE_ELEMENTS = 1024
 """Output elements of one thread block of the kernel that adds up split-K's parts."""
 
 ACCUMULATOR_BYTES = 4
