@@ -17,6 +17,11 @@ PEAK_TFLOPS = {
     "a100_pcie_40gb": 312,
     "h100_sxm5": 989.4 * 1.98 / 1.83,  # quoted at 1.83 GHz
     "rtx3090": 71,
+    "h200_sxm": 989.4 * 1.98 / 1.83,  # as the H100
+    "a100_pcie_80gb": 312,
+    "a40": 149.7,
+    "l40s": 362,
+    "rtx4090": 165.2,
 }
 """Datasheets, dense fp16 with fp32 accumulation."""
 
@@ -52,6 +57,27 @@ def test_names_are_those_of_the_files_and_every_file_has_a_head(folder: str) -> 
 def test_rates_give_the_peak_of_the_datasheet(name: str, peak: float) -> None:
     gpu = load_hardware(name).gpu
     assert 2 * gpu.tensor_core["fp16"] * gpu.sm_count * gpu.clock / 1e12 == pytest.approx(peak, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "capacity", "bandwidth", "l2_mib", "watt"),
+    [
+        ("h200_sxm", 141, 4800, 50, 700),
+        ("a100_pcie_80gb", 80, 1935, 40, 300),
+        ("a40", 48, 696, 6, 300),
+        ("l40s", 48, 864, 96, 350),
+        ("rtx4090", 24, 1008, 72, 450),
+    ],
+)
+def test_memories_and_power_are_those_of_the_datasheet(
+    name: str, capacity: int, bandwidth: int, l2_mib: int, watt: int
+) -> None:
+    gpu = load_hardware(name).gpu
+    assert gpu.dram.capacity == capacity * 10**9
+    assert gpu.dram.bandwidth == pytest.approx(bandwidth * 1e9)
+    assert gpu.l2.capacity == l2_mib * 2**20
+    assert gpu.power is not None
+    assert gpu.power.limit == watt
 
 
 @pytest.mark.parametrize("name", GPUS)
