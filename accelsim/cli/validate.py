@@ -65,7 +65,7 @@ def validate(
         _report(validation, measured.name)
     if out is not None:
         regimes = {**{name: text for name, (text, _) in REGIMES.items()}, REST: "none of these"}
-        validation.save(out, validation_files(validation.predicted, regimes))
+        validation.save(out, validation_files(validation.timed, regimes))
         if not quiet:
             output.message(f"saved {out}")
 
@@ -85,6 +85,8 @@ def _report(validation: "Validation", table: str) -> None:
              for name, found in summary["regimes"].items() if found["n"]]  # fmt: skip
     if summary["n"]:
         output.table(f"{table} by {summary['engine']}", errors, rows)
+    if summary["power"]["n"]:
+        output.table(f"Board power by {summary['engine']}", errors, [_errors("all", summary["power"])])
     if summary["decisions"]:
         columns = [
             output.Column("speed-ups"),

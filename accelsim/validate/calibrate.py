@@ -122,12 +122,12 @@ def calibrate(
 
 
 def _modelled(rows: Sequence[MeasuredRow], gpu: Gpu) -> list[MeasuredRow]:
-    """Dense rows that the closed form predicts."""
+    """Dense rows with a latency that the closed form predicts."""
     predictions = predict(rows, gpu)
     return [
         row
         for row, prediction in zip(rows, predictions, strict=True)
-        if prediction.latency_us is not None and row.op == "gemm"
+        if prediction.latency_us is not None and row.latency_us is not None and row.op == "gemm"
     ]
 
 

@@ -1,4 +1,4 @@
-"""From a measured row to a simulated latency: the one place that decides how a measurement is simulated.
+"""From a measured row to a simulated latency and power: the one place that decides how a measurement is simulated.
 
 Under ``estimate`` the closed form that chooses among a library's kernels gives the time of the one it chooses, for many
 rows at once; under ``events`` that kernel is planned and simulated as a run does it.
@@ -16,7 +16,7 @@ from accelsim.config.loader import available, load_energy, load_library
 from accelsim.config.options import Mapping, TileWise
 from accelsim.config.workload import Caches
 from accelsim.errors import MappingError, UserError
-from accelsim.machine.gemm.actions import dynamic_pj
+from accelsim.machine.gemm.actions import dynamic_pj, kernel_actions
 from accelsim.machine.gemm.lower import gemm_program
 from accelsim.machine.gemm.power import throttled_seconds
 from accelsim.machine.simulate import ENGINES, throttle_ps, ticks_to_ps
@@ -29,6 +29,7 @@ from accelsim.pruning.pack import pack
 from accelsim.pruning.seeded import seeded_mask
 from accelsim.validate.estimates import estimate_dense
 from accelsim.validate.notes import Launch
+from accelsim.validate.power import board_watt
 from accelsim.validate.rows import MeasuredRow
 
 ValidationEngine = Literal["estimate", "events"]
@@ -58,6 +59,8 @@ class Prediction:
     """Menu that the kernel is from."""
     within_l2: bool = False
     """Whether A, B and C together are no larger than L2."""
+    power_w: float = math.nan
+    """Average of the board while the kernel is replayed over and over."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,9 @@ def predict(
     engine: ValidationEngine = "estimate",
     library: Library | None = None,
     defaults: Defaults | None = None,
+    energy: EnergyTable | None = None,
 ) -> list[Prediction]:
-    """Latencies of measured operations on a simulated GPU.
+    """Latencies and board power of measured operations on a simulated GPU.
 
     Parameters
     ----------
@@ -97,6 +101,8 @@ def predict(
         where there is one.
     defaults : Defaults, optional
         Mapping, state of L2 and launch for what rows do not tell.
+    energy : EnergyTable, optional
+        Energy per action; left out, the GPU's own table.
 
     Returns
     -------
@@ -118,7 +124,7 @@ def predict(
         else:
             _check_dtype(row, gpu)
             cases[_case(row, gpu, base, library)].append(index)
-    for case, prediction in _simulate(list(cases), gpu, engine, library).items():
+    for case, prediction in _simulate(list(cases), gpu, engine, library, energy or _energy(gpu.energy)).items():
         for index in cases[case]:
             found[index] = prediction
     return [prediction for prediction in found if prediction is not None]
@@ -134,8 +140,6 @@ def _not_modelled(row: MeasuredRow) -> str:
         return f"operation {row.op} is unknown"
     if row.op == "gemm" and row.sparsity:
         return "a dense product with a sparsity"
-    if row.latency_us is None:
-        return "board power is not predicted here"
     return ""
 
 
@@ -220,7 +224,7 @@ def _load(name: str) -> Library:
 
 
 def _simulate(
-    cases: list[_Case], gpu: Gpu, engine: ValidationEngine, library: Library | None
+    cases: list[_Case], gpu: Gpu, engine: ValidationEngine, library: Library | None, energy: EnergyTable
 ) -> dict[_Case, Prediction]:
     """Predictions of distinct cases: dense estimates together, others one by one."""
     found: dict[_Case, Prediction] = {}
@@ -229,17 +233,17 @@ def _simulate(
         if engine == "estimate" and case.tile_wise is None:
             together[case.library, case.gemm.dtype, case.mapping, case.gemm.weight is None].append(case)
         else:
-            found[case] = _simulate_one(case, gpu, engine, library or _load(case.library or gpu.library))
+            found[case] = _simulate_one(case, gpu, engine, library or _load(case.library or gpu.library), energy)
     for (name, *_), alike in together.items():
         menu = library or _load(name or gpu.library)
         try:
-            found |= zip(alike, _estimate(alike, gpu, menu), strict=True)
+            found |= zip(alike, _estimate(alike, gpu, menu, energy), strict=True)
         except MappingError as error:
             found |= {case: Prediction(None, str(error)) for case in alike}
     return found
 
 
-def _simulate_one(case: _Case, gpu: Gpu, engine: ValidationEngine, library: Library) -> Prediction:
+def _simulate_one(case: _Case, gpu: Gpu, engine: ValidationEngine, library: Library, energy: EnergyTable) -> Prediction:
     """Plan, count and simulate a product as a run does."""
     gemm = case.gemm
     try:
@@ -258,11 +262,13 @@ def _simulate_one(case: _Case, gpu: Gpu, engine: ValidationEngine, library: Libr
     )
     run = ENGINES[engine](program)
     free = ticks_to_ps(run.end, gpu)
-    latency = (free + throttle_ps(plan, counts, run, free, gpu, _energy(gpu.energy))) / 1e6
+    latency = (free + throttle_ps(plan, counts, run, free, gpu, energy)) / 1e6
+    joule = dynamic_pj(kernel_actions(plan, counts, run), energy.actions) * 1e-12
+    power = board_watt(joule, 1e-6 * latency, gpu, energy)
     if case.launch == "kernel":
         latency -= gpu.launch.graph * 1e6
     waves = len(plan.blocks) / (gpu.sm_count * occupancy(plan.tile, gpu))
-    return _prediction(latency, plan.tile, plan.split_k, waves, library, gpu, gemm)
+    return _prediction(latency, power, plan.tile, plan.split_k, waves, library, gpu, gemm)
 
 
 def _plan(case: _Case, gpu: Gpu, library: Library) -> GemmPlan:
@@ -276,24 +282,27 @@ def _plan(case: _Case, gpu: Gpu, library: Library) -> GemmPlan:
 
 
 def _prediction(
-    latency: float, tile: TileShape, split_k: int, waves: float, library: Library, gpu: Gpu, gemm: Gemm
+    latency: float, power: float, tile: TileShape, split_k: int, waves: float, library: Library, gpu: Gpu, gemm: Gemm
 ) -> Prediction:
     kernel = describe(tile) + (f", split-K {split_k}" if split_k > 1 else "")
-    return Prediction(latency, "", kernel, waves, library.name, _footprint(gemm) <= gpu.l2.capacity)
+    return Prediction(latency, "", kernel, waves, library.name, _footprint(gemm) <= gpu.l2.capacity, power)
 
 
-def _estimate(cases: list[_Case], gpu: Gpu, library: Library) -> list[Prediction]:
+def _estimate(cases: list[_Case], gpu: Gpu, library: Library, energy: EnergyTable) -> list[Prediction]:
     """Predictions of dense products of one format and mapping, by the closed form."""
     gemms, caches = [case.gemm for case in cases], [case.caches for case in cases]
     found = estimate_dense(gemms, caches, gpu, library, cases[0].mapping)
-    energy = _energy(gpu.energy)
     predictions = []
     for case, one in zip(cases, found, strict=True):
         seconds = one.seconds + _overhead(case.launch, gpu)
+        joule = dynamic_pj(one.actions, energy.actions) * 1e-12
         if gpu.power is not None:
-            joule, static = dynamic_pj(one.actions, energy.actions) * 1e-12, sum(energy.static_power.values())
+            static = sum(energy.static_power.values())
             seconds = throttled_seconds(seconds, joule, static, gpu.power.limit, gpu.power.time_constant)
-        predictions.append(_prediction(1e6 * seconds, one.tile, one.split_k, one.waves, library, gpu, case.gemm))
+        # A kernel timed alone was launched all the same.
+        period = seconds + (gpu.launch.graph if case.launch == "kernel" else 0.0)
+        power = board_watt(joule, period, gpu, energy)
+        predictions.append(_prediction(1e6 * seconds, power, one.tile, one.split_k, one.waves, library, gpu, case.gemm))
     return predictions
 
 

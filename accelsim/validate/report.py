@@ -17,6 +17,7 @@ from accelsim.results.store import json_text, write_folder
 from accelsim.results.tables import csv_text, plain, records
 from accelsim.validate.decisions import decisions, pairs
 from accelsim.validate.errors import summarise
+from accelsim.validate.power import power_errors
 from accelsim.validate.predict import Prediction
 from accelsim.validate.regimes import REGIMES, REST, regimes
 from accelsim.validate.roofline import fit_roofline
@@ -25,7 +26,10 @@ from accelsim.validate.rows import MeasuredRow
 _TOLD = ("library", "launch", "state of L2")
 """What the notes or columns of a row may leave to the defaults."""
 
-_UNMODELLED = ("hardware", "row", "line", "gpu", "dtype", "op", "batch", "m", "n", "k", "sparsity", "measured_us")
+_UNMODELLED = (
+    *("hardware", "row", "line", "gpu", "dtype", "op", "batch", "m", "n", "k", "sparsity"),
+    *("measured_us", "measured_w"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,18 +54,24 @@ class Validation:
         """Rows that were predicted."""
         return self.frame[self.frame["reason"] == ""]
 
+    @cached_property
+    def timed(self) -> pd.DataFrame:
+        """Those of them whose latency was measured."""
+        return self.predicted[self.predicted["measured_us"].notna()]
+
     @property
     def unmodelled(self) -> pd.DataFrame:
         """Rows that were not, with the reason."""
         return self.frame.loc[self.frame["reason"] != "", [*_UNMODELLED, "reason"]]
 
     def summary(self) -> dict[str, Any]:
-        """Errors over all rows, by machine, by regime and of decisions, with a fitted roofline beside them."""
+        """Errors of latency over all rows, by machine, by regime and of decisions, with a fitted roofline beside them;
+        errors of board power."""
         return dict(self._summary)
 
     @cached_property
     def _summary(self) -> dict[str, Any]:
-        rows = self.predicted
+        rows = self.timed
         reasons = self.unmodelled["reason"].value_counts().sort_index()
         return {
             "engine": self.engine,
@@ -71,6 +81,7 @@ class Validation:
             "regimes": {name: _errors(rows[rows[name]]) for name in (*REGIMES, REST)},
             "decisions": decisions(pairs(rows)),
             "roofline": _roofline(rows),
+            "power": power_errors(self.predicted),
             "unmodelled_count": int(reasons.sum()),
             "unmodelled_reasons": {str(reason): int(count) for reason, count in reasons.items()},
             "unknown_notes": self.unknown_notes,
@@ -123,9 +134,10 @@ def frame_of(rows: Sequence[MeasuredRow], predictions: Sequence[Prediction], gpu
     """Rows beside predictions as a table.
 
     Columns: hardware (the simulated machine), what the measured table says (row, line, gpu, dtype, op, batch, m, n, k,
-    sparsity, library, pattern, tile, launch, measured_us), format (dtype, or ``16-bit`` where the machine multiplies
-    fp16 and bf16 alike), predicted_us, error_percent, ape_percent, kernel and waves (thread blocks over those that the
-    device holds at once), menu, footprint_within_l2, rows_of_c, a boolean for each regime, and reason.
+    sparsity, library, pattern, tile, launch, measured_us, measured_w), format (dtype, or ``16-bit`` where the machine
+    multiplies fp16 and bf16 alike), predicted_us, error_percent, ape_percent, predicted_w, kernel and waves (thread
+    blocks over those that the device holds at once), menu, footprint_within_l2, rows_of_c, a boolean for each regime,
+    and reason.
     """
     columns: dict[str, Any] = {
         "hardware": [hardware] * len(rows),
@@ -142,6 +154,8 @@ def frame_of(rows: Sequence[MeasuredRow], predictions: Sequence[Prediction], gpu
     frame = pd.DataFrame(columns)
     frame["error_percent"] = 100 * (frame["predicted_us"] / frame["measured_us"] - 1)
     frame["ape_percent"] = frame["error_percent"].abs()
+    frame["measured_w"] = np.array([row.power_w for row in rows], dtype=float)
+    frame["predicted_w"] = np.array([prediction.power_w for prediction in predictions], dtype=float)
     frame["kernel"] = [prediction.kernel for prediction in predictions]
     frame["waves"] = [prediction.waves for prediction in predictions]
     frame["menu"] = [prediction.library for prediction in predictions]
