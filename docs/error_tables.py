@@ -1,4 +1,4 @@
-"""Writes the tables of docs/validation.md: ``python docs/error_tables.py``.
+"""Writes the tables of docs/validation.md and of the README: ``python docs/error_tables.py``.
 
 Measured tables are found through ACCELSIM_DATA (default ``../shared`` beside the project), in its folder ``measured``.
 """
@@ -20,6 +20,7 @@ from accelsim.validate.regimes import REGIMES  # noqa: E402
 from accelsim.validate.run import rows_of  # noqa: E402
 
 PAGE = ROOT / "docs" / "validation.md"
+README = ROOT / "README.md"
 BEGIN, END = "<!-- errors -->\n", "<!-- end of errors -->\n"
 TABLES = {
     "gemm_dense.csv": ["a100_sxm4_80gb", "h100_sxm5", "v100_sxm2", "t4"],
@@ -97,9 +98,19 @@ def main() -> None:
     folder = Path(os.environ.get("ACCELSIM_DATA", ROOT.parent / "shared")) / "measured"
     if not folder.is_dir():
         sys.exit(f"no measured tables in {folder}; set ACCELSIM_DATA to the folder that holds them")
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{tables(folder)}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    _put(PAGE, tables(folder))
+    _put(README, summary(folder))
+
+
+def summary(folder: Path) -> str:
+    """Held-out errors of the calibrated machines, for the README."""
+    held_out = [row[:2] + row[3:] for row in _halves(folder / "gemm_dense.csv") if row[2] == "held out"]
+    return _table(["held out", "engine", "rows", "MAPE (%)", "median (%)", "p90 (%)", "bias (%)"], held_out)
+
+
+def _put(page: Path, text: str) -> None:
+    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
