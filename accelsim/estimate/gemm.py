@@ -117,18 +117,14 @@ def estimate_gemm(
         port=loads / machine.port,
         l2=loads / machine.l2_rate,
         window=np.maximum(stages_ - 1, 1),
-        setup=machine.block_setup * one,
-        latency=machine.load_latency * one,
         miss_latency=machine.miss_latency * one,
-        epilogue=out / machine.epilogue_rate,
         last_epilogue=np.minimum(tile_m_, m_)
         * np.minimum(tile_n_, n_)
-        / (height * width)
         * out
+        / (height * width)
         / machine.epilogue_rate,
-        epilogue_l2=out / machine.l2_rate,
         epilogue_dram=np.where((split > 1) & (parts <= machine.l2_capacity), 0.0, out) / machine.dram_rate,
-        write_backlog=machine.l2_capacity / machine.dram_rate * one,
+        **_device(out, machine),
     )
     traffic = _Traffic(rows, columns, steps_all * tile_k_ * element_bytes, height, width, split, batch_, strip)
     reads = _reads(kernel, traffic, machine, weights_warm, activations_warm)
@@ -137,6 +133,18 @@ def estimate_gemm(
         split > 1, _reduction(m_ * n_ * batch_, split, machine, output_bytes), 0.0
     )
     return result
+
+
+def _device(written: Array, machine: GemmMachine) -> dict[str, Array]:
+    """What a kernel owes to the device: times that it cannot choose, and those of an epilogue of so many bytes."""
+    one = np.ones_like(written)
+    return {
+        "setup": machine.block_setup * one,
+        "latency": machine.load_latency * one,
+        "epilogue": written / machine.epilogue_rate,
+        "epilogue_l2": written / machine.l2_rate,
+        "write_backlog": machine.l2_capacity / machine.dram_rate * one,
+    }
 
 
 @dataclass(frozen=True)
@@ -221,14 +229,10 @@ def _reduction(outputs: Array, split: Array, machine: GemmMachine, output_bytes:
         port=loads / machine.port,
         l2=loads / machine.l2_rate,
         window=np.clip(split, 1, 8),
-        setup=machine.block_setup * one,
-        latency=machine.load_latency * one,
         miss_latency=0 * one,
-        epilogue=written / machine.epilogue_rate,
         last_epilogue=written / machine.epilogue_rate,
-        epilogue_l2=written / machine.l2_rate,
         epilogue_dram=written / machine.dram_rate,
-        write_backlog=machine.l2_capacity / machine.dram_rate * one,
+        **_device(written, machine),
     )
     nothing = np.zeros_like(outputs)
     return machine.reduce_gap + kernel_time(kernel, machine.sm_count, Reads(nothing, nothing, nothing))
