@@ -54,6 +54,8 @@ def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], quantity: str = "late
             panel.set_title(title)
         for panel in grid[len(panels) :]:
             panel.set_visible(False)
+        # Panels share the axis: its limit has to leave room for the largest point of any of them.
+        grid[0].set_ylim(0, 1.06 * float(frame[quantity].max()) or 1.0)
         _legend(figure, grid[0], lines)
         unit = unit_of(quantity)
         figure.supylabel(label_of(quantity.removesuffix(f"_{unit}")) + (f" ({unit})" if unit else ""), fontsize=9)
@@ -87,7 +89,6 @@ def _draw(axes: "Axes", points: pd.DataFrame, x: str, lines: str | None, quantit
         axes.set_xticks(range(0, len(ticks), -(-len(ticks) // 8)))
         axes.set_xticklabels([_tick(ticks[int(index)]) for index in axes.get_xticks()])
     axes.set_xlim(-0.35, len(ticks) - 0.65)
-    axes.set_ylim(bottom=0)
     axes.grid(True, axis="y")
 
 
