@@ -37,7 +37,7 @@ def tabulate(
     """Result of a run from the values of its steps."""
     return Result(
         summary=_summary(config, plan, operands, execution, run, energy),
-        kernels=_kernels(plan, run, config),
+        kernels=_kernels(run),
         units=_units(config, run),
         account=_account(config, run),
         energy=pd.DataFrame(
@@ -170,7 +170,7 @@ def _operands_text(config: RunConfig, operands: OperandSet | None) -> str:
     return "none: time from shapes alone"
 
 
-def _kernels(plan: NetworkPlan, run: NetworkRun, config: RunConfig) -> pd.DataFrame:
+def _kernels(run: NetworkRun) -> pd.DataFrame:
     """A row for each kernel, transfer and attention on the unit, in order of begin."""
     by_name = {kernel.name: kernel for kernel in run.kernels}
     rows = []

@@ -18,7 +18,6 @@ from accelsim.config.hardware import EnergyTable, Gpu
 from accelsim.config.loader import load_energy, load_hardware, load_library
 from accelsim.config.options import Mapping
 from accelsim.config.workload import Caches
-from accelsim.machine.gemm.actions import dynamic_pj
 from accelsim.model.graph import Gemm
 from accelsim.validate.calibrate import is_held_out
 from accelsim.validate.errors import ErrorSummary, summarise
@@ -47,7 +46,7 @@ def table_of(base: EnergyTable, gpu: Gpu, values: np.ndarray) -> EnergyTable:
     large = estimate_dense([LARGE], [Caches()], gpu, load_library(gpu.library), Mapping())[0]
     flops = 2 * LARGE.m * LARGE.n * LARGE.k
     dynamic = PEAK_PJ_PER_FLOP * flops * (gpu.power.limit - static) / gpu.power.limit
-    rest = dynamic - dynamic_pj(large.actions, others | {"tensor_mac_bf16": 0.0})
+    rest = dynamic - sum(count * others[action] for action, count in large.actions.items() if "_mac_" not in action)
     mac = float(f"{rest / large.actions['tensor_mac_bf16']:.4g}")
     macs = {"tensor_mac_bf16": mac, "tensor_mac_fp16": mac, "tensor_mac_tf32": 2 * mac, "tensor_mac_int8": mac / 2}
     return base.model_copy(

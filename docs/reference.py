@@ -10,9 +10,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from accelsim.config import hardware, options, quantity, workload
+from accelsim.config.actions import ACTIONS, STATIC
 from accelsim.config.base import Spec
 from accelsim.config.quantity import CANONICAL, UNITS
-from accelsim.energy.actions import ACTIONS, STATIC
 from accelsim.explore.spec import SweepSpec
 
 _DIMENSIONS = {getattr(quantity, dimension.capitalize()): dimension for dimension in UNITS}

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from accelsim.config.actions import ACTIONS
 from accelsim.config.base import Spec
 from accelsim.config.quantity import Area, Bandwidth, Bytes, Cycles, Energy, Frequency, Length, Power, Rate, Time
+from accelsim.errors import ConfigError
 
 Dtype = Literal["fp16", "bf16", "tf32", "fp32", "int8"]
 """Operand formats. The accumulator is fp32, for int8 int32."""
@@ -269,7 +271,22 @@ class EnergyTable(Spec):
     process_node: Length
     """To which the figures belong."""
     actions: dict[str, Energy]
-    """Energy of one action, by name (`accelsim.energy.actions` lists the names and what one of each is)."""
+    """Energy of one action, by name (`accelsim.config.actions` lists the names and what one of each is)."""
     static_power: dict[str, Power] = {}
     """Leakage and idle power by component, multiplied by the run's time."""
     sources: dict[str, str]
+
+    def energy_of(self, action: str) -> float:
+        """Picojoules of one action.
+
+        Raises
+        ------
+        ConfigError
+            When the table does not have it.
+        """
+        if action not in self.actions:
+            meaning = ACTIONS.get(action, "no known action")
+            raise ConfigError(
+                f"energy table {self.name} has no action {action!r} ({meaning}); it has {', '.join(self.actions)}"
+            )
+        return self.actions[action]

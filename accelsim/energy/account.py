@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from accelsim.config.actions import STATIC
 from accelsim.config.hardware import EnergyTable
-from accelsim.energy.actions import ACTIONS, STATIC
 from accelsim.errors import ConfigError
 
 PICO = 1e-6
@@ -42,14 +42,10 @@ def dynamic_energy(unit: str, counts: Mapping[str, int], table: EnergyTable) -> 
     """
     items = []
     for action, count in counts.items():
-        if count and action not in table.actions:
-            raise ConfigError(
-                f"energy table {table.name} has no action {action!r} ({ACTIONS[action]}); "
-                f"it has {', '.join(table.actions)}"
-            )
         if count:
+            energy = count * table.energy_of(action) * PICO
             source = table.sources.get(f"actions.{action}", table.sources.get("actions", "default"))
-            items.append(EnergyItem(unit, action, count, count * table.actions[action] * PICO, source))
+            items.append(EnergyItem(unit, action, count, energy, source))
     return items
 
 

@@ -10,6 +10,9 @@ from accelsim.estimate.waves import Array, Kernel, Reads, kernel_time, lost_befo
 REDUCE_ELEMENTS = 1024
 """Output elements of one thread block of the kernel that adds up split-K's parts."""
 
+REDUCE_WINDOW = 8
+"""Parts of an output element that it has in flight at most."""
+
 ACCUMULATOR_BYTES = 4
 
 
@@ -228,7 +231,7 @@ def _reduction(outputs: Array, split: Array, machine: GemmMachine, output_bytes:
         compute=elements / machine.adds_per_cycle,
         port=loads / machine.port,
         l2=loads / machine.l2_rate,
-        window=np.clip(split, 1, 8),
+        window=np.clip(split, 1, REDUCE_WINDOW),
         miss_latency=0 * one,
         last_epilogue=written / machine.epilogue_rate,
         epilogue_dram=written / machine.dram_rate,

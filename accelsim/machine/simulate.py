@@ -16,7 +16,7 @@ from accelsim.estimate.program import estimate_program
 from accelsim.execution import Execution
 from accelsim.machine.attention.hdp import AttentionRun, simulate_hdp
 from accelsim.machine.attention.work import dense_work, hdp_work
-from accelsim.machine.gemm.actions import dynamic_pj, kernel_actions
+from accelsim.machine.gemm.actions import dynamic_joule, kernel_actions
 from accelsim.machine.gemm.elementwise import elementwise_program
 from accelsim.machine.gemm.events import run_events
 from accelsim.machine.gemm.lower import gemm_program
@@ -205,7 +205,7 @@ def throttle_ps(
     """Time that the board's power limit adds to a kernel."""
     if gpu.power is None:
         return 0
-    joule = dynamic_pj(kernel_actions(kernel, counts, run), table.actions) * 1e-12
+    joule = dynamic_joule(kernel_actions(kernel, counts, run), table)
     free, static = free_ps / PS_PER_SECOND, sum(table.static_power.values())
     slowed = throttled_seconds(free, joule, static, gpu.power.limit, gpu.power.time_constant)
     return round((slowed - free) * PS_PER_SECOND)

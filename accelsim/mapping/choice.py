@@ -142,12 +142,12 @@ def _estimates(
         activations_warm=caches.activations == "warm",
         output_bytes=OUTPUT_BYTES[gemm.dtype],
         shared_bytes=[sum(shared_traffic(tile, gpu, element)) for tile, _, _ in candidates],
-        strip=_strip(mapping),
+        strip=raster_strip(mapping),
         macs_per_cycle=[macs_per_cycle(tile, gpu, library, gemm.dtype) for tile, _, _ in candidates],
     )
 
 
-def _strip(mapping: Mapping) -> int:
+def raster_strip(mapping: Mapping) -> int:
     """Columns of output tiles that the raster order walks down together."""
     return {"along_m": 1, "along_n": sys.maxsize, "swizzle": mapping.swizzle_width}[mapping.raster]
 

@@ -17,7 +17,7 @@ from accelsim.estimate.actions import gemm_actions
 from accelsim.estimate.gemm import GemmMachine, estimate_gemm
 from accelsim.mapping.blocks import ceil_div
 from accelsim.mapping.candidates import candidate_tiles, vector_tiles
-from accelsim.mapping.choice import machine_numbers, macs_per_cycle
+from accelsim.mapping.choice import machine_numbers, macs_per_cycle, raster_strip
 from accelsim.mapping.plan import TileShape
 from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES, occupancy, shared_traffic
 from accelsim.model.graph import Gemm
@@ -38,7 +38,7 @@ class Estimate:
     seconds: float
     """Without what precedes the first thread block, and at full clock."""
     actions: dict[str, int]
-    """By the names of `accelsim.energy.actions`."""
+    """By the names of `accelsim.config.actions`."""
 
 
 def estimate_dense(
@@ -71,7 +71,7 @@ def estimate_dense(
         gpu=gpu,
         library=library,
         dtype=dtype,
-        strip=_strip(mapping),
+        strip=raster_strip(mapping),
     )
     found = []
     for begin in range(0, len(gemms), _AT_ONCE):
@@ -83,11 +83,6 @@ def estimate_dense(
             candidates.estimate(gemm, int(at), float(time)) for gemm, at, time in zip(some, best, times, strict=True)
         ]
     return found
-
-
-def _strip(mapping: Mapping) -> int:
-    """Columns of output tiles that the raster order walks down together."""
-    return {"along_m": 1, "along_n": 2**62, "swizzle": mapping.swizzle_width}[mapping.raster]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from accelsim.config.loader import available, load_energy, load_library
 from accelsim.config.options import Mapping, TileWise
 from accelsim.config.workload import Caches
 from accelsim.errors import MappingError, UserError
-from accelsim.machine.gemm.actions import dynamic_pj, kernel_actions
+from accelsim.machine.gemm.actions import dynamic_joule, kernel_actions
 from accelsim.machine.gemm.lower import gemm_program
 from accelsim.machine.gemm.power import throttled_seconds
 from accelsim.machine.simulate import ENGINES, throttle_ps, ticks_to_ps
@@ -263,7 +263,7 @@ def _simulate_one(case: _Case, gpu: Gpu, engine: ValidationEngine, library: Libr
     run = ENGINES[engine](program)
     free = ticks_to_ps(run.end, gpu)
     latency = (free + throttle_ps(plan, counts, run, free, gpu, energy)) / 1e6
-    joule = dynamic_pj(kernel_actions(plan, counts, run), energy.actions) * 1e-12
+    joule = dynamic_joule(kernel_actions(plan, counts, run), energy)
     power = board_watt(joule, 1e-6 * latency, gpu, energy)
     if case.launch == "kernel":
         latency -= gpu.launch.graph * 1e6
@@ -295,7 +295,7 @@ def _estimate(cases: list[_Case], gpu: Gpu, library: Library, energy: EnergyTabl
     predictions = []
     for case, one in zip(cases, found, strict=True):
         seconds = one.seconds + _overhead(case.launch, gpu)
-        joule = dynamic_pj(one.actions, energy.actions) * 1e-12
+        joule = dynamic_joule(one.actions, energy)
         if gpu.power is not None:
             static = sum(energy.static_power.values())
             seconds = throttled_seconds(seconds, joule, static, gpu.power.limit, gpu.power.time_constant)

@@ -2,11 +2,11 @@
 
 import pytest
 
+from accelsim.config.actions import ACTIONS, STATIC
 from accelsim.config.hardware import EnergyTable, Gpu, Library
 from accelsim.config.loader import available, load_energy, load_hardware, load_library, load_spec, load_workload
 from accelsim.config.names import built_in
 from accelsim.config.sources import figures
-from accelsim.energy.actions import ACTIONS, STATIC
 
 GPUS = available("hwconfigs/gpus")
 PEAK_TFLOPS = {

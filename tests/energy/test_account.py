@@ -5,10 +5,10 @@ from typing import get_args
 import pytest
 
 import accelsim
+from accelsim.config.actions import ACTIONS
 from accelsim.config.hardware import Dtype, EnergyTable
 from accelsim.config.loader import load_energy
 from accelsim.energy.account import dynamic_energy, static_energy
-from accelsim.energy.actions import ACTIONS
 from accelsim.errors import ConfigError
 from accelsim.results import Result
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from accelsim.config.hardware import EnergyTable
 from accelsim.machine.gemm.program import DeviceRun
 from accelsim.mapping.counts import BlockCounts
 from accelsim.mapping.plan import GemmPlan
@@ -13,7 +14,7 @@ from accelsim.model.graph import Elementwise
 
 
 def kernel_actions(kernel: GemmPlan | Elementwise, counts: BlockCounts | None, run: DeviceRun) -> Counter[str]:
-    """Actions of one kernel, by the names of `accelsim.energy.actions`.
+    """Actions of one kernel, by the names of `accelsim.config.actions`.
 
     Multipliers are charged for whole tiles, since the padding of a ragged edge runs through them too; memories for the
     bytes that move.
@@ -34,6 +35,12 @@ def kernel_actions(kernel: GemmPlan | Elementwise, counts: BlockCounts | None, r
     return actions
 
 
-def dynamic_pj(actions: Mapping[str, int], energy: Mapping[str, float]) -> float:
-    """Picojoules of actions; those that the table lacks cost nothing here (the account refuses them)."""
-    return sum(count * energy.get(action, 0.0) for action, count in actions.items())
+def dynamic_joule(actions: Mapping[str, int], table: EnergyTable) -> float:
+    """Joules of actions.
+
+    Raises
+    ------
+    ConfigError
+        When the table lacks an action that is counted.
+    """
+    return 1e-12 * sum(count * table.energy_of(action) for action, count in actions.items() if count)

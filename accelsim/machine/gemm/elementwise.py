@@ -4,7 +4,7 @@ import numpy as np
 
 from accelsim.config.hardware import Gpu
 from accelsim.config.workload import Caches
-from accelsim.machine.gemm.lower import Clockwork, Fields
+from accelsim.machine.gemm.lower import Clockwork, Fields, writes
 from accelsim.machine.gemm.program import DeviceProgram, IntArray
 from accelsim.model.graph import Elementwise
 
@@ -79,8 +79,5 @@ def _blocks(operation: Elementwise, bounds: IntArray, clock: Clockwork) -> Field
         "block_a_span": bounds[:-1],
         "block_b_base": zero - 1,
         "block_b_span": zero,
-        "block_epilogue": np.maximum(1, clock.stream(written, gpu.epilogue)),
-        "block_epilogue_l2": clock.stream(written, gpu.l2.bandwidth),
-        "block_epilogue_dram": clock.stream(written, clock.dram_rate),
-        "block_epilogue_bytes": written,
+        **writes(written, clock, written),
     }

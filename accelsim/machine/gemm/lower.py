@@ -12,16 +12,12 @@ import numpy as np
 
 from accelsim.config.hardware import Gpu
 from accelsim.config.workload import Caches
+from accelsim.estimate.gemm import REDUCE_ELEMENTS, REDUCE_WINDOW
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, DeviceProgram, IntArray
 from accelsim.mapping.blocks import run_lengths, split_length
 from accelsim.mapping.counts import INDEX_BYTES, SECTOR_BYTES, BlockCounts
 from accelsim.mapping.plan import GemmPlan
 from accelsim.mapping.tiles import mac_rate
-
-REDUCE_ELEMENTS = 1024
-"""Output elements of one thread block of the kernel that adds up split-K's parts."""
-
-ACCUMULATOR_BYTES = 4
 
 Fields = dict[str, Any]
 """Fields of a `DeviceProgram` by name."""
@@ -118,8 +114,7 @@ def _ranges(k0: int, k1: int, chunk: int) -> tuple[IntArray, IntArray]:
 
 def _panels(starts: IntArray, stops: IntArray) -> tuple[IntArray, IntArray]:
     """Index of each block's panel among the distinct ones, and the panels' widths."""
-    distinct, first, index = np.unique(starts, return_index=True, return_inverse=True)
-    del distinct
+    _, first, index = np.unique(starts, return_index=True, return_inverse=True)
     return index.astype(np.int64), (stops - starts)[first]
 
 
@@ -284,7 +279,7 @@ def _block_times(plan: GemmPlan, counts: BlockCounts, clock: Clockwork) -> Field
         "block_port": clock.stream(loads, gpu.l2.port),
         "block_l2": clock.stream(loads, gpu.l2.bandwidth),
         "block_load_bytes": loads,
-        **_writes(counts.output_bytes, clock, counts.output_bytes * (0 if _parts_stay(plan, counts, gpu) else 1)),
+        **writes(counts.output_bytes, clock, counts.output_bytes * (0 if _parts_stay(plan, counts, gpu) else 1)),
     }
 
 
@@ -308,7 +303,7 @@ def _reduction(plan: GemmPlan, counts: BlockCounts, clock: Clockwork, output_byt
         "launch_shared_bytes": 0,
         "launch_registers": 256 * 32,
         "launch_threads": 256,
-        "launch_window": min(plan.split_k, 8),
+        "launch_window": min(plan.split_k, REDUCE_WINDOW),
         "launch_steps_per_chunk": 1,
     }
     zero = np.zeros(count, np.int64)
@@ -320,7 +315,7 @@ def _reduction(plan: GemmPlan, counts: BlockCounts, clock: Clockwork, output_byt
         "block_port": clock.stream(loads, gpu.l2.port),
         "block_l2": clock.stream(loads, gpu.l2.bandwidth),
         "block_load_bytes": loads,
-        **_writes(written, clock, written),
+        **writes(written, clock, written),
         "block_a_base": zero - 1,
         "block_a_span": zero,
         "block_b_base": zero - 1,
@@ -336,7 +331,7 @@ def _columns(plan: GemmPlan) -> int:
     return int(plan.weights.column_count[plan.weights.row_count > 0].sum())
 
 
-def _writes(written: IntArray, clock: Clockwork, to_dram: IntArray) -> Fields:
+def writes(written: IntArray, clock: Clockwork, to_dram: IntArray) -> Fields:
     """Epilogues that write so many bytes, of which some go on to DRAM."""
     return {
         "block_epilogue": np.maximum(1, clock.stream(written, clock.gpu.epilogue)),

@@ -6,6 +6,8 @@ constant runs at full clock, one much longer at the clock that meets the limit. 
 ``w = t / (t + tau)``, are those that a trial found to describe large GEMMs on A100 and H100.
 """
 
+from accelsim.errors import ConfigError
+
 
 def throttled_seconds(free: float, dynamic_joule: float, static_watt: float, limit_watt: float, tau: float) -> float:
     """Time of a kernel under a power limit.
@@ -30,11 +32,14 @@ def throttled_seconds(free: float, dynamic_joule: float, static_watt: float, lim
 
     Raises
     ------
-    ValueError
+    ConfigError
         When the limit leaves nothing for the kernel.
     """
     if limit_watt <= static_watt:
-        raise ValueError(f"a power limit of {limit_watt} W leaves nothing over a static power of {static_watt} W")
+        raise ConfigError(
+            f"power.limit is {limit_watt:g} W, which leaves nothing over the {static_watt:g} W of static power in the "
+            "machine's energy table; it must be more than that"
+        )
     capped = dynamic_joule / (limit_watt - static_watt)
     if capped <= free or free <= 0:
         return free

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import accelsim
+from accelsim.errors import ConfigError
 from accelsim.machine.gemm.power import throttled_seconds
 
 
@@ -21,7 +22,7 @@ def test_time_lies_between_full_clock_and_the_limit(
 
 
 def test_a_limit_below_static_power_is_an_error() -> None:
-    with pytest.raises(ValueError, match="leaves nothing"):
+    with pytest.raises(ConfigError, match="leaves nothing"):
         throttled_seconds(1.0, 1.0, 60.0, 50.0, 1e-3)
 
 
@@ -48,3 +49,8 @@ def test_a_slower_clock_keeps_the_units_that_share_it_as_busy_as_they_were() -> 
     for unit in ("sm_multipliers", "l2"):
         assert slow.utilisation_percent[unit] == pytest.approx(fast.utilisation_percent[unit], rel=1e-6)
     assert slow.busy_us["dram"] == pytest.approx(fast.busy_us["dram"])
+
+
+def test_a_limit_that_static_power_eats_is_the_users_mistake() -> None:
+    with pytest.raises(ConfigError, match=r"power\.limit is 50 W.*115 W"):
+        accelsim.run("a100_sxm4_80gb", "gemm_1024", values=False, sets=["hardware.power.limit=50 W"])
