@@ -6,44 +6,34 @@ on the number of threads. Plain threads serve here instead of Numba's parallel l
 callers in several threads do not disturb each other, and the process may still fork.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from accelsim.kernels.microkernel import COLUMNS, MAX_DEPTH, ROWS, accumulate
-from accelsim.kernels.panels import Strips, aligned_empty, copy, distinct_rows, pack, pack_columns, pack_rows, share
+from accelsim.kernels.microkernel import COLUMNS, ROWS
+from accelsim.kernels.output_tiles import (
+    DEPTH,
+    Blocks,
+    OutputTiles,
+    accumulator_type,
+    check,
+    check_blocks,
+    gather_rows,
+    multiply_panels,
+    operand,
+    original_index,
+    pack_a,
+    sort_tiles,
+    tile_size,
+)
+from accelsim.kernels.panels import Strips, aligned_empty, copy, pack, pack_columns, share
+
+__all__ = ["Blocks", "PackedWeights", "block_product", "tile_wise_product"]
 
 Array = NDArray[Any]
 IntArray = NDArray[np.int64]
-
-_DEPTH = min(256, MAX_DEPTH)
-"""Steps of k between visits to the output tile: both operands' panels of so many steps stay in the first two caches."""
-
-
-class Blocks(Protocol):
-    """Thread blocks, each array int64 [blocks]: output rows m0:m1 and columns n0:n1, summed over k0:k1.
-
-    In a tile-wise product columns are compact (counted over all weight tiles) and k0:k1 are kept rows of `weight_tile`.
-    """
-
-    @property
-    def batch(self) -> IntArray: ...
-    @property
-    def m0(self) -> IntArray: ...
-    @property
-    def m1(self) -> IntArray: ...
-    @property
-    def n0(self) -> IntArray: ...
-    @property
-    def n1(self) -> IntArray: ...
-    @property
-    def k0(self) -> IntArray: ...
-    @property
-    def k1(self) -> IntArray: ...
-    @property
-    def weight_tile(self) -> IntArray: ...
 
 
 class PackedWeights(Protocol):
@@ -67,41 +57,9 @@ class PackedWeights(Protocol):
     def value_start(self) -> IntArray: ...
 
 
-class _Tiles(NamedTuple):
-    """Thread blocks sorted by output tile, then by k. Each array int64 [blocks], `first_block` [tiles + 1]."""
-
-    first_block: IntArray
-    batch: IntArray
-    m0: IntArray
-    m1: IntArray
-    n0: IntArray
-    n1: IntArray
-    k0: IntArray
-    k1: IntArray
-    a_panel: IntArray
-    """First element of the block's strip among the panels of A."""
-    b_panel: IntArray
-    b_depth: IntArray
-    """Rows of its strip of B."""
-    row_start: IntArray
-    """Tile-wise only: where the kept rows of its weight tile begin."""
-
-
-@njit(cache=True, nogil=True)
-def _multiply_panels(
-    a: Array, a_start: int, a_stride: int, b: Array, b_start: int, b_stride: int, depth: int, tile: Array, height: int,
-    width: int,
-) -> None:  # fmt: skip
-    """Adds `depth` steps of k to the output tile [height, width]: every panel of A times every panel of B."""
-    for column in range(0, width, COLUMNS):
-        b_panel = b_start + column // COLUMNS * b_stride
-        for row in range(0, height, ROWS):
-            accumulate(a, a_start + row // ROWS * a_stride, b, b_panel, depth, tile, row * width + column, width)
-
-
 @njit(cache=True, nogil=True)
 def _multiply_dense(
-    first: int, last: int, tiles: _Tiles, a: Array, a_depth: int, b: Array, tile: Array, out: Array
+    first: int, last: int, tiles: OutputTiles, a: Array, a_depth: int, b: Array, tile: Array, out: Array
 ) -> None:
     """Computes output tiles first:last into `out`, by way of `tile`, which has whole panels."""
     for number in range(first, last):
@@ -111,29 +69,18 @@ def _multiply_dense(
         tile[: height * width] = 0
         for block in range(lead, tiles.first_block[number + 1]):
             b_stride = tiles.b_depth[block] * COLUMNS
-            for step in range(tiles.k0[block], tiles.k1[block], _DEPTH):
-                depth = min(_DEPTH, tiles.k1[block] - step)
+            for step in range(tiles.k0[block], tiles.k1[block], DEPTH):
+                depth = min(DEPTH, tiles.k1[block] - step)
                 a_start, b_start = tiles.a_panel[block] + step * ROWS, tiles.b_panel[block] + step * COLUMNS
-                _multiply_panels(a, a_start, a_depth * ROWS, b, b_start, b_stride, depth, tile, height, width)
+                multiply_panels(a, a_start, a_depth * ROWS, b, b_start, b_stride, depth, tile, height, width)
         for row in range(rows):
             target = out[tiles.batch[lead], tiles.m0[lead] + row]
             copy(columns, tile, row * width, target, tiles.n0[lead])
 
 
 @njit(cache=True, nogil=True)
-def _gather_rows(a: Array, a_start: int, a_depth: int, panels: int, kept_row: Array, gathered: Array) -> None:
-    """Copies the kept rows of each panel of A next to each other."""
-    target = 0
-    for panel in range(panels):
-        origin = a_start + panel * a_depth * ROWS
-        for original in kept_row:
-            copy(ROWS, a, origin + original * ROWS, gathered, target)
-            target += ROWS
-
-
-@njit(cache=True, nogil=True)
 def _multiply_tile_wise(
-    first: int, last: int, tiles: _Tiles, a: Array, a_depth: int, b: Array, kept_row: Array, kept_column: Array,
+    first: int, last: int, tiles: OutputTiles, a: Array, a_depth: int, b: Array, kept_row: Array, kept_column: Array,
     gathered: Array, tile: Array, out: Array,
 ) -> None:  # fmt: skip
     """Like `_multiply_dense`; A's columns are gathered by kept row, results scattered to original columns."""
@@ -144,74 +91,17 @@ def _multiply_tile_wise(
         tile[: height * width] = 0
         for block in range(lead, tiles.first_block[number + 1]):
             b_stride = tiles.b_depth[block] * COLUMNS
-            for step in range(tiles.k0[block], tiles.k1[block], _DEPTH):
-                depth = min(_DEPTH, tiles.k1[block] - step)
+            for step in range(tiles.k0[block], tiles.k1[block], DEPTH):
+                depth = min(DEPTH, tiles.k1[block] - step)
                 first_row = tiles.row_start[block] + step
                 kept = kept_row[first_row : first_row + depth]
-                _gather_rows(a, tiles.a_panel[block], a_depth, height // ROWS, kept, gathered)
+                gather_rows(a, tiles.a_panel[block], a_depth, height // ROWS, kept, gathered)
                 b_start = tiles.b_panel[block] + step * COLUMNS
-                _multiply_panels(gathered, 0, depth * ROWS, b, b_start, b_stride, depth, tile, height, width)
+                multiply_panels(gathered, 0, depth * ROWS, b, b_start, b_stride, depth, tile, height, width)
         for row in range(rows):
             target = out[tiles.batch[lead], tiles.m0[lead] + row]
             for column in range(columns):
                 target[kept_column[tiles.n0[lead] + column]] = tile[row * width + column]
-
-
-def _pack_a(a: Array, blocks: Blocks, threads: int | None) -> tuple[NDArray[np.float32], IntArray]:
-    """Panels of A, whole in k, for the rows of each thread block."""
-    _, m, k = a.shape
-    leading = np.full(len(blocks.m0), k, np.int64)
-    start = (blocks.batch * m + blocks.m0) * k
-    return pack(pack_rows, ROWS, a, Strips(start, leading, blocks.m1 - blocks.m0, leading, start), threads)
-
-
-def _tiles(blocks: Blocks, a_panel: IntArray, b_panel: IntArray, b_depth: IntArray, row_start: IntArray) -> _Tiles:
-    """Thread blocks in order of output tile and k."""
-    order, _ = distinct_rows(blocks.batch, blocks.m0, blocks.m1, blocks.n0, blocks.n1, blocks.k0)
-    columns = [
-        np.ascontiguousarray(column[order], np.int64)
-        for column in (
-            blocks.batch, blocks.m0, blocks.m1, blocks.n0, blocks.n1, blocks.k0, blocks.k1,
-            a_panel, b_panel, b_depth, row_start,
-        )
-    ]  # fmt: skip
-    new = np.ones(len(order), bool)
-    new[1:] = np.any([np.diff(column) != 0 for column in columns[:5]], axis=0)
-    return _Tiles(np.append(np.flatnonzero(new), len(order)), *columns)
-
-
-def _check(condition: bool | np.bool_, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-def _check_blocks(blocks: Blocks, batch: int, m: int, n: int, k: int | IntArray) -> None:
-    """The kernels do not check indices, so everything that they use is checked here."""
-    for first, last, size, name in (
-        (blocks.batch, blocks.batch + 1, batch, "batch"),
-        (blocks.m0, blocks.m1, m, "m"),
-        (blocks.n0, blocks.n1, n, "n"),
-        (blocks.k0, blocks.k1, k, "k"),
-    ):
-        inside = np.all((first >= 0) & (first <= last) & (last <= size))
-        _check(inside, f"thread blocks leave the operands: {name} must be within 0 and {np.max(size, initial=0)}")
-
-
-def _operand(array: Array, name: str) -> Array:
-    _check(array.ndim == 3, f"{name} must have three dimensions, not {array.ndim}")
-    _check(array.dtype in (np.float32, np.int8), f"{name} must be float32 or int8, not {array.dtype}")
-    return np.ascontiguousarray(array)
-
-
-def _tile_size(blocks: Blocks) -> tuple[int, int]:
-    """Height and width of the largest output tile in whole panels."""
-    height = int(np.max(blocks.m1 - blocks.m0, initial=0))
-    width = int(np.max(blocks.n1 - blocks.n0, initial=0))
-    return -(-height // ROWS) * ROWS, -(-width // COLUMNS) * COLUMNS
-
-
-def _accumulator(dtype: Any) -> type[np.generic]:
-    return np.int32 if dtype == np.int8 else np.float32
 
 
 def block_product(a: Array, b: Array, blocks: Blocks, *, threads: int | None = None) -> Array:
@@ -237,20 +127,20 @@ def block_product(a: Array, b: Array, blocks: Blocks, *, threads: int | None = N
     ValueError
         When shapes or types do not match, or a block leaves the operands.
     """
-    a, b = _operand(a, "a"), _operand(b, "b")
-    _check(a.dtype == b.dtype, f"operands differ in type: {a.dtype} and {b.dtype}")
+    a, b = operand(a, "a"), operand(b, "b")
+    check(a.dtype == b.dtype, f"operands differ in type: {a.dtype} and {b.dtype}")
     batch, m, k = a.shape
     n = b.shape[2]
-    _check(b.shape[0] in (1, batch) and b.shape[1] == k, f"shapes do not match: {a.shape} and {b.shape}")
-    _check_blocks(blocks, batch, m, n, k)
-    a_panels, a_panel = _pack_a(a, blocks, threads)
+    check(b.shape[0] in (1, batch) and b.shape[1] == k, f"shapes do not match: {a.shape} and {b.shape}")
+    check_blocks(blocks, batch, m, n, k)
+    a_panels, a_panel = pack_a(a, blocks, threads)
     depth = np.full(len(blocks.m0), k, np.int64)
     start = (blocks.batch * k * n if b.shape[0] > 1 else 0) + blocks.n0
     strips = Strips(start, np.full(len(depth), n, np.int64), blocks.n1 - blocks.n0, depth, start)
     b_panels, b_panel = pack(pack_columns, COLUMNS, b, strips, threads)
-    tiles = _tiles(blocks, a_panel, b_panel, depth, np.zeros_like(depth))
-    height, width = _tile_size(blocks)
-    out = np.zeros((batch, m, n), _accumulator(a.dtype))
+    tiles = sort_tiles(blocks, a_panel, b_panel, depth, np.zeros_like(depth))
+    height, width = tile_size(blocks)
+    out = np.zeros((batch, m, n), accumulator_type(a.dtype))
 
     def work(first: int, last: int) -> None:
         tile = aligned_empty(height * width, out.dtype)
@@ -258,14 +148,6 @@ def block_product(a: Array, b: Array, blocks: Blocks, *, threads: int | None = N
 
     share(work, len(tiles.first_block) - 1, threads)
     return out
-
-
-def _original(offset: NDArray[np.int32], start: IntArray, size: int, name: str) -> IntArray:
-    """Original index of every kept row (column); `start` [tiles + 1] is where the compact index begins anew."""
-    compact = np.arange(len(offset)) - np.repeat(start[:-1], np.diff(start))
-    original: IntArray = offset.astype(np.int64) + compact
-    _check(np.all((original >= 0) & (original < size)), f"an offset of a kept {name} leads outside the matrix")
-    return original
 
 
 def tile_wise_product(a: Array, weights: PackedWeights, blocks: Blocks, *, threads: int | None = None) -> Array:
@@ -291,30 +173,30 @@ def tile_wise_product(a: Array, weights: PackedWeights, blocks: Blocks, *, threa
     ValueError
         When shapes or types do not match, weights have no values, or a block or offset leaves the operands.
     """
-    a = _operand(a, "a")
+    a = operand(a, "a")
     batch, m, k = a.shape
-    _check(k == weights.k, f"A has {k} columns, the weights have {weights.k} rows")
+    check(k == weights.k, f"A has {k} columns, the weights have {weights.k} rows")
     values = _packed_values(weights, a.dtype == np.int8)
-    kept_row = _original(weights.row_offset, weights.row_start, k, "row")
+    kept_row = original_index(weights.row_offset, weights.row_start, k, "row")
     whole = np.array([0, len(weights.column_offset)])
-    kept_column = _original(weights.column_offset, whole, weights.n, "column")
+    kept_column = original_index(weights.column_offset, whole, weights.n, "column")
     tile_of = blocks.weight_tile
-    _check(np.all((tile_of >= 0) & (tile_of < len(weights.row_start) - 1)), "a thread block has no weight tile")
+    check(np.all((tile_of >= 0) & (tile_of < len(weights.row_start) - 1)), "a thread block has no weight tile")
     first_column = weights.column_start[tile_of]
     columns, rows = weights.column_start[tile_of + 1] - first_column, np.diff(weights.row_start)[tile_of]
-    _check_blocks(blocks, batch, m, len(kept_column), rows)
+    check_blocks(blocks, batch, m, len(kept_column), rows)
     inside = np.all((blocks.n0 >= first_column) & (blocks.n1 <= first_column + columns))
-    _check(inside, "a thread block leaves the columns of its weight tile")
-    a_panels, a_panel = _pack_a(a, blocks, threads)
+    check(inside, "a thread block leaves the columns of its weight tile")
+    a_panels, a_panel = pack_a(a, blocks, threads)
     start = weights.value_start[tile_of] + blocks.n0 - first_column
     strips = Strips(start, columns, blocks.n1 - blocks.n0, rows, start)
     b_panels, b_panel = pack(pack_columns, COLUMNS, values, strips, threads)
-    tiles = _tiles(blocks, a_panel, b_panel, rows, weights.row_start[tile_of])
-    height, width = _tile_size(blocks)
-    out = np.zeros((batch, m, weights.n), _accumulator(a.dtype))
+    tiles = sort_tiles(blocks, a_panel, b_panel, rows, weights.row_start[tile_of])
+    height, width = tile_size(blocks)
+    out = np.zeros((batch, m, weights.n), accumulator_type(a.dtype))
 
     def work(first: int, last: int) -> None:
-        tile, gathered = aligned_empty(height * width, out.dtype), aligned_empty(height * _DEPTH)
+        tile, gathered = aligned_empty(height * width, out.dtype), aligned_empty(height * DEPTH)
         arrays = a_panels, k, b_panels, kept_row, kept_column, gathered, tile, out
         _multiply_tile_wise(first, last, tiles, *arrays)
 
@@ -324,15 +206,15 @@ def tile_wise_product(a: Array, weights: PackedWeights, blocks: Blocks, *, threa
 
 def _packed_values(weights: PackedWeights, integer: bool) -> Array:
     """Values of the weights, after a look at the arrays that index them."""
-    _check(weights.values is not None, "the weights have a mask only, no values")
+    check(weights.values is not None, "the weights have a mask only, no values")
     values = np.ascontiguousarray(weights.values)
-    _check(values.dtype in (np.float32, np.int8), f"weights must be float32 or int8, not {values.dtype}")
+    check(values.dtype in (np.float32, np.int8), f"weights must be float32 or int8, not {values.dtype}")
     size = np.diff(weights.row_start) * np.diff(weights.column_start)
-    _check(np.array_equal(np.diff(weights.value_start), size), "value_start does not match rows x columns of the tiles")
-    _check(len(values) == weights.value_start[-1], f"{len(values)} values instead of {weights.value_start[-1]}")
-    _check(len(weights.row_offset) == weights.row_start[-1], "row_offset and row_start do not match")
-    _check(len(weights.column_offset) == weights.column_start[-1], "column_offset and column_start do not match")
+    check(np.array_equal(np.diff(weights.value_start), size), "value_start does not match rows x columns of the tiles")
+    check(len(values) == weights.value_start[-1], f"{len(values)} values instead of {weights.value_start[-1]}")
+    check(len(weights.row_offset) == weights.row_start[-1], "row_offset and row_start do not match")
+    check(len(weights.column_offset) == weights.column_start[-1], "column_offset and column_start do not match")
     if integer:
         whole = values == np.clip(np.rint(values), -128, 127)
-        _check(np.all(whole), "weights of an int8 product must be whole numbers from -128 to 127")
+        check(np.all(whole), "weights of an int8 product must be whole numbers from -128 to 127")
     return values
