@@ -125,6 +125,8 @@ class Gpu(Spec):
     """Table of energy per action (`hwconfigs/energy`)."""
     area: Area | None = None
     """Of the die; left out where no source gives it."""
+    accuracy: str | None = None
+    """How far off its latencies are (`hwconfigs/accuracy`); left out, results have no interval."""
     measured_as: list[str] = []
     """Names under which tables of measurements know this GPU (`accelsim validate`)."""
     sources: dict[str, str]

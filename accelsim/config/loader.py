@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel
 
+from accelsim.config.accuracy import Accuracy
 from accelsim.config.check import build, dotted
 from accelsim.config.documents import Assignment, assign, extended, open_document, parse_assignments
 from accelsim.config.hardware import AttentionUnit, EnergyTable, Gpu, Library, System
@@ -32,6 +33,7 @@ from accelsim.errors import ConfigError
 
 __all__ = [
     "available",
+    "load_accuracy",
     "load_config",
     "load_energy",
     "load_hardware",
@@ -40,7 +42,7 @@ __all__ = [
     "load_workload",
 ]
 
-HardwareSpec = System | Gpu | AttentionUnit | Library | EnergyTable
+HardwareSpec = System | Gpu | AttentionUnit | Library | EnergyTable | Accuracy
 NameOrPath = str | os.PathLike[str]
 
 _HARDWARE: dict[str, type[BaseModel]] = {
@@ -49,6 +51,7 @@ _HARDWARE: dict[str, type[BaseModel]] = {
     "attention_unit": AttentionUnit,
     "library": Library,
     "energy": EnergyTable,
+    "accuracy": Accuracy,
 }
 _WORKLOADS: dict[str, type[BaseModel]] = {
     "gemm": GemmWorkload,
@@ -110,8 +113,13 @@ def load_energy(name_or_path: NameOrPath) -> EnergyTable:
     return _expect(EnergyTable, name_or_path)
 
 
+def load_accuracy(name_or_path: NameOrPath) -> Accuracy:
+    """Held-out errors of a GPU's latencies, by name or path."""
+    return _expect(Accuracy, name_or_path)
+
+
 def load_spec(name_or_path: NameOrPath) -> HardwareSpec:
-    """Whatever lies under a name or path of ``hwconfigs``: system, GPU, attention unit, library or energy table."""
+    """Whatever lies under a name or path of ``hwconfigs``: system, GPU, attention unit, or a table that one names."""
     document = open_document("hwconfigs", name_or_path)
     kind = _kind_of(document, tuple(_HARDWARE), "hardware")
     if kind == "system":
@@ -261,7 +269,7 @@ def _join_parts(document: Document) -> None:
 
 def _link_files(document: Document) -> None:
     """Check that the tables that a unit names exist, and make paths absolute; names stay names."""
-    for key in ("library", "energy"):
+    for key in ("library", "energy", "accuracy"):
         value = document.data.get(key)
         if not isinstance(value, str):
             continue

@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from accelsim.config.check import build
-from accelsim.config.loader import load_energy, load_library
+from accelsim.config.hardware import Gpu
+from accelsim.config.loader import load_accuracy, load_energy, load_library
 from accelsim.config.names import FOLDERS, folder
 from accelsim.config.scheme import RunConfig
 from accelsim.config.yaml import Document, Place
@@ -23,9 +27,17 @@ _FILES = (
     ("workload", "data"),
     ("hardware", "gpu", "library"),
     ("hardware", "gpu", "energy"),
+    ("hardware", "gpu", "accuracy"),
     ("hardware", "attention_unit", "energy"),
 )
 _TEXTS = {"sources", "description"}
+_TABLES: dict[str, Callable[[str], BaseModel]] = {
+    "library": load_library,
+    "energy": load_energy,
+    "accuracy": load_accuracy,
+}
+_NO_TIME = {"name", "measured_as", "area", "accuracy"}
+"""Keys of a GPU that change no time."""
 
 
 def to_document(config: RunConfig) -> dict[str, Any]:
@@ -63,10 +75,8 @@ def fingerprint(config: RunConfig) -> dict[str, Any]:
     """
     document = config.model_dump(mode="json")
     for holder, key in _holders(document):
-        if key == "library":
-            holder[key] = load_library(holder[key]).model_dump(mode="json")
-        elif key == "energy":
-            holder[key] = load_energy(holder[key]).model_dump(mode="json")
+        if key in _TABLES:
+            holder[key] = _TABLES[key](holder[key]).model_dump(mode="json")
         else:
             holder[key] = {"file": Path(holder[key]).name, "sha256": _file_hash(Path(holder[key]))}
     document["workload"].pop("defaults")
@@ -77,6 +87,17 @@ def fingerprint(config: RunConfig) -> dict[str, Any]:
 def config_hash(config: RunConfig) -> str:
     """SHA-256 (64 hexadecimal digits) of the config's `fingerprint` as canonical JSON."""
     text = json.dumps(fingerprint(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def gpu_digest(gpu: Gpu) -> str:
+    """SHA-256 (64 hexadecimal digits) of the figures of a GPU, its menu of kernels and its energies, which together
+    give its latencies. Names, texts and the GPU's accuracy are left out."""
+    document = {key: value for key, value in gpu.model_dump(mode="json").items() if key not in _NO_TIME}
+    for key in ("library", "energy"):
+        table = _TABLES[key](document[key]).model_dump(mode="json")
+        document[key] = {name: value for name, value in table.items() if name != "name"}
+    text = json.dumps(_strip(document), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
