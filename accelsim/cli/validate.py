@@ -45,6 +45,15 @@ def validate(
         ),
     ] = None,
     set_: options.Sets = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            metavar="NAMES",
+            show_default=False,
+            help="Mechanisms to switch off, separated by commas; any number of times. A wrong name lists them all.",
+        ),
+    ] = None,
     engine: Annotated[str, typer.Option(help="estimate (closed form, fast) or events.")] = "estimate",
     out: options.Out = None,
     json: options.Json = False,
@@ -58,7 +67,8 @@ def validate(
     from accelsim.validate.regimes import REGIMES, REST
 
     chosen = cast(Literal["estimate", "events"], engine)
-    validation = compute(measured, hw, engine=chosen, gpus=tuple(gpu or ()), sets=tuple(set_ or ()))
+    off = [word.strip() for words in without or () for word in words.split(",") if word.strip()]
+    validation = compute(measured, hw, engine=chosen, gpus=tuple(gpu or ()), sets=tuple(set_ or ()), without=off)
     if json:
         output.document(validation.to_json())
     elif not quiet:

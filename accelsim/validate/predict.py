@@ -7,7 +7,7 @@ rows at once; under ``events`` that kernel is planned and simulated as a run doe
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
@@ -28,6 +28,7 @@ from accelsim.model.graph import Gemm
 from accelsim.pruning.pack import pack
 from accelsim.pruning.seeded import seeded_mask
 from accelsim.validate.estimates import estimate_dense
+from accelsim.validate.mechanisms import Switches
 from accelsim.validate.notes import Launch
 from accelsim.validate.power import board_watt
 from accelsim.validate.rows import MeasuredRow
@@ -84,6 +85,7 @@ def predict(
     library: Library | None = None,
     defaults: Defaults | None = None,
     energy: EnergyTable | None = None,
+    switches: Switches | None = None,
 ) -> list[Prediction]:
     """Latencies and board power of measured operations on a simulated GPU.
 
@@ -103,6 +105,8 @@ def predict(
         Mapping, state of L2 and launch for what rows do not tell.
     energy : EnergyTable, optional
         Energy per action; left out, the GPU's own table.
+    switches : Switches, optional
+        Mechanisms that are off, whatever rows tell.
 
     Returns
     -------
@@ -114,7 +118,8 @@ def predict(
     UserError
         Naming the row whose format the GPU cannot multiply.
     """
-    base = defaults or Defaults()
+    base, without = defaults or Defaults(), switches or Switches()
+    gpu = without.gpu(gpu)
     found: list[Prediction | None] = [None] * len(rows)
     cases: dict[_Case, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
@@ -123,8 +128,11 @@ def predict(
             found[index] = Prediction(None, reason)
         else:
             _check_dtype(row, gpu)
-            cases[_case(row, gpu, base, library)].append(index)
-    for case, prediction in _simulate(list(cases), gpu, engine, library, energy or _energy(gpu.energy)).items():
+            case = _case(row, gpu, base, library)
+            mapping, caches = without.mapping(case.mapping), without.caches(case.caches)
+            cases[replace(case, mapping=mapping, caches=caches)].append(index)
+    table = energy or _energy(gpu.energy)
+    for case, prediction in _simulate(list(cases), gpu, engine, library, table, without).items():
         for index in cases[case]:
             found[index] = prediction
     return [prediction for prediction in found if prediction is not None]
@@ -224,20 +232,25 @@ def _load(name: str) -> Library:
 
 
 def _simulate(
-    cases: list[_Case], gpu: Gpu, engine: ValidationEngine, library: Library | None, energy: EnergyTable
+    cases: list[_Case],
+    gpu: Gpu,
+    engine: ValidationEngine,
+    library: Library | None,
+    energy: EnergyTable,
+    without: Switches,
 ) -> dict[_Case, Prediction]:
     """Predictions of distinct cases: dense estimates together, others one by one."""
+    menus = {name: without.library(library or _load(name or gpu.library)) for name in {case.library for case in cases}}
     found: dict[_Case, Prediction] = {}
     together: dict[tuple[str | None, str, Mapping, bool], list[_Case]] = defaultdict(list)
     for case in cases:
         if engine == "estimate" and case.tile_wise is None:
             together[case.library, case.gemm.dtype, case.mapping, case.gemm.weight is None].append(case)
         else:
-            found[case] = _simulate_one(case, gpu, engine, library or _load(case.library or gpu.library), energy)
+            found[case] = _simulate_one(case, gpu, engine, menus[case.library], energy)
     for (name, *_), alike in together.items():
-        menu = library or _load(name or gpu.library)
         try:
-            found |= zip(alike, _estimate(alike, gpu, menu, energy), strict=True)
+            found |= zip(alike, _estimate(alike, gpu, menus[name], energy), strict=True)
         except MappingError as error:
             found |= {case: Prediction(None, str(error)) for case in alike}
     return found

@@ -10,6 +10,7 @@ from accelsim.config.hardware import Gpu
 from accelsim.config.loader import load_config
 from accelsim.config.workload import GemmWorkload
 from accelsim.errors import UserError
+from accelsim.validate.mechanisms import Switches, mechanisms
 from accelsim.validate.predict import Defaults, ValidationEngine, predict
 from accelsim.validate.report import Validation, counted_conditions, frame_of
 from accelsim.validate.rows import MeasuredRow, read_rows
@@ -22,6 +23,7 @@ def validate(
     engine: ValidationEngine = "estimate",
     gpus: Sequence[str] = (),
     sets: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> Validation:
     """Predict every row of a measured table that belongs to the machines, and say how far predictions are off.
 
@@ -39,6 +41,8 @@ def validate(
     sets : sequence of str
         ``path=value`` texts, as for `accelsim.run`: ``hardware.*`` and ``mapping.*`` hold for all rows,
         ``workload.caches.*`` and ``workload.launch`` for those that do not tell.
+    without : sequence of str
+        Names of mechanisms that are switched off for all rows (`accelsim.validate.mechanisms.MECHANISMS`).
 
     Returns
     -------
@@ -47,8 +51,9 @@ def validate(
     Raises
     ------
     UserError
-        When the table is unfit (with the row), or no row belongs to a machine.
+        When the table is unfit (with the row), no row belongs to a machine, or a mechanism does not exist.
     """
+    switches = Switches(mechanisms(without))
     rows = read_rows(measured)
     if not hardware:
         raise UserError("name at least one machine")
@@ -56,7 +61,8 @@ def validate(
         raise UserError(
             f"{len(hardware)} machines but {len(gpus)} GPUs of the table; give one for each machine or none"
         )
-    frames, used, told, remarks = [], [], [], []
+    frames, used, told = [], [], []
+    remarks = [f"Without {mechanism.name}: {mechanism.instead}." for mechanism in switches.switched_off]
     names: set[str] = set()
     for index, name in enumerate(hardware):
         workload = GemmWorkload(kind="gemm", name="validation", m=1, n=1, k=1)
@@ -72,7 +78,7 @@ def validate(
             )
         defaults = Defaults(config.mapping, config.workload.caches, config.workload.launch)
         try:
-            predictions = predict(chosen, system.gpu, engine, defaults=defaults)
+            predictions = predict(chosen, system.gpu, engine, defaults=defaults, switches=switches)
         except UserError as error:
             raise UserError(f"{measured}, {error}") from None
         frames.append(frame_of(chosen, predictions, system.gpu, system.name))
