@@ -10,6 +10,7 @@ from accelsim.config.record import config_hash, to_document
 from accelsim.config.scheme import RunConfig
 from accelsim.energy.account import EnergyItem
 from accelsim.execution import Execution
+from accelsim.intervals import RunIntervals, run_intervals
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause
 from accelsim.machine.simulate import KernelRun, NetworkRun, ps_to_cycles, sm_time_ps
 from accelsim.machine.system import idle_ps
@@ -35,9 +36,10 @@ def tabulate(
     energy: list[EnergyItem],
 ) -> Result:
     """Result of a run from the values of its steps."""
+    intervals = run_intervals(config, run)
     return Result(
-        summary=_summary(config, plan, operands, execution, run, energy),
-        kernels=_kernels(run),
+        summary=_summary(config, plan, operands, execution, run, energy) | intervals.summary(),
+        kernels=_kernels(run, intervals),
         units=_units(config, run),
         account=_account(config, run),
         energy=pd.DataFrame(
@@ -170,7 +172,7 @@ def _operands_text(config: RunConfig, operands: OperandSet | None) -> str:
     return "none: time from shapes alone"
 
 
-def _kernels(run: NetworkRun) -> pd.DataFrame:
+def _kernels(run: NetworkRun, intervals: RunIntervals) -> pd.DataFrame:
     """A row for each kernel, transfer and attention on the unit, in order of begin."""
     by_name = {kernel.name: kernel for kernel in run.kernels}
     rows = []
@@ -184,9 +186,11 @@ def _kernels(run: NetworkRun) -> pd.DataFrame:
             "begin_us": span.begin_ps / PS_PER_US,
             "end_us": span.end_ps / PS_PER_US,
             "duration_us": (span.end_ps - span.begin_ps) / PS_PER_US,
+            "low_us": intervals.parts[span.name].low,
+            "high_us": intervals.parts[span.name].high,
         }
         rows.append(row | (_kernel_columns(kernel) if kernel is not None else {}))
-    order = ["name", "device", "part", "begin_us", "end_us", "duration_us", *_KERNEL_COLUMNS]
+    order = ["name", "device", "part", "begin_us", "end_us", "duration_us", "low_us", "high_us", *_KERNEL_COLUMNS]
     return pd.DataFrame(rows).reindex(columns=order).sort_values(["begin_us", "end_us"], kind="stable")
 
 

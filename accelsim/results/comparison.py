@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from accelsim.results.intervals import compared
 from accelsim.results.parts import attention_share, defaults, ratio
 from accelsim.results.result import Result
 from accelsim.results.schema import SCHEMA_VERSION
@@ -58,9 +59,17 @@ class Comparison:
             "energy_ratio": ratio(result.value("energy_uj"), base.value("energy_uj")),
         }
 
+    def interval(self, result: Result) -> dict[str, object]:
+        """`speedup_low` and `speedup_high`, between which a measured speed-up over the dense run is expected, and
+        `verdict`: faster, slower, or undecided when the interval holds 1. None where no error was measured."""
+        return compared(self.baseline, result)
+
     def to_frame(self) -> pd.DataFrame:
-        """A row for each scheme: the summary's keys and those of `ratios`."""
-        rows = [{**result.to_frame().iloc[0].to_dict(), **self.ratios(result)} for result in self.results]
+        """A row for each scheme: the summary's keys and those of `ratios` and `interval`."""
+        rows = [
+            {**result.to_frame().iloc[0].to_dict(), **self.ratios(result), **self.interval(result)}
+            for result in self.results
+        ]
         return pd.DataFrame(rows)
 
     def notes(self) -> list[str]:
@@ -70,6 +79,8 @@ class Comparison:
         share = attention_share(base)
         if share:
             notes.append(_bound(share, base))
+        bases = (result.summary["interval_basis"] for result in (base, *self.results))
+        notes += [f"Interval: {text}." for text in dict.fromkeys(bases) if text]
         notes += [f"Operands: {text}." for text in dict.fromkeys(str(r.summary["operands"]) for r in self.results)]
         found = sorted({path for result in self.results for path in defaults(result)})
         if found:
@@ -83,7 +94,7 @@ class Comparison:
             "hardware": self.baseline.summary["hardware"],
             "workload": self.baseline.summary["workload"],
             "baseline": self.baseline.scheme,
-            "schemes": [{**result.summary, **self.ratios(result)} for result in self.results],
+            "schemes": [{**result.summary, **self.ratios(result), **self.interval(result)} for result in self.results],
             "notes": self.notes(),
         }
 

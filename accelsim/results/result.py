@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from accelsim.errors import ResultError
-from accelsim.results.schema import SCHEMA_VERSION, SUMMARY
+from accelsim.results.schema import INTERVAL, SCHEMA_VERSION, SUMMARY
 from accelsim.results.store import json_text, npz_bytes, read_folder, write_folder
 from accelsim.results.tables import REQUIRED, canonical, parquet_bytes, plain, records
 
@@ -52,7 +52,7 @@ class Result:
         missing = [key for key in SUMMARY if key not in self.summary]
         if missing:
             raise ValueError(f"the summary lacks {', '.join(missing)}")
-        object.__setattr__(self, "summary", plain(self.summary))
+        object.__setattr__(self, "summary", plain({**self.summary, **{key: self.summary.get(key) for key in INTERVAL}}))
         object.__setattr__(self, "provenance", plain(self.provenance))
         for name in REQUIRED:
             object.__setattr__(self, name, canonical(name, getattr(self, name)))

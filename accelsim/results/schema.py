@@ -46,6 +46,16 @@ SUMMARY: dict[str, dict[str, Any]] = {
 }
 """Keys of every result's summary, with the schema of each. Others may stand beside them."""
 
+_OPTIONAL_AMOUNT = {"type": ["number", "null"], "minimum": 0}
+INTERVAL: dict[str, dict[str, Any]] = {
+    "latency_low_us": _OPTIONAL_AMOUNT,
+    "latency_high_us": _OPTIONAL_AMOUNT,
+    "interval_covered_percent": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
+    "interval_basis": {"type": ["string", "null"]},
+}
+"""Keys of the interval in which a measured latency is expected (`accelsim.results.intervals`); a summary without them
+gets null."""
+
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _VERSION = {"const": SCHEMA_VERSION}
 _TABLE = {"type": "array", "items": {"type": "object"}}
@@ -57,12 +67,13 @@ RUN_SCHEMA: dict[str, Any] = {
     "properties": {
         "schema_version": _VERSION,
         **SUMMARY,
+        **INTERVAL,
         "account": _TABLE,
         "units": _TABLE,
         "energy": _TABLE,
         "provenance": {"type": "object"},
     },
-    "required": ["schema_version", *SUMMARY, "account", "units", "energy", "provenance"],
+    "required": ["schema_version", *SUMMARY, *INTERVAL, "account", "units", "energy", "provenance"],
 }
 
 COMPARE_SCHEMA: dict[str, Any] = {
@@ -81,11 +92,18 @@ COMPARE_SCHEMA: dict[str, Any] = {
                 "type": "object",
                 "properties": {
                     **SUMMARY,
+                    **INTERVAL,
                     "speedup": _OPTIONAL_NUMBER,
+                    "speedup_low": _OPTIONAL_AMOUNT,
+                    "speedup_high": _OPTIONAL_AMOUNT,
+                    "verdict": {"enum": ["faster", "slower", "undecided", None]},
                     "attention_speedup": _OPTIONAL_NUMBER,
                     "energy_ratio": _OPTIONAL_NUMBER,
                 },
-                "required": [*SUMMARY, "speedup", "attention_speedup", "energy_ratio"],
+                "required": [
+                    *(*SUMMARY, *INTERVAL, "speedup", "speedup_low", "speedup_high", "verdict"),
+                    *("attention_speedup", "energy_ratio"),
+                ],
             },
         },
         "notes": {"type": "array", "items": _TEXT},
@@ -104,7 +122,7 @@ SWEEP_SCHEMA: dict[str, Any] = {
             "type": "array",
             "items": {
                 "type": "object",
-                "properties": {"error": {"type": ["string", "null"]}},
+                "properties": {"error": {"type": ["string", "null"]}, **INTERVAL},
                 "required": ["error"],
                 "additionalProperties": {"type": ["number", "string", "boolean", "null"]},
             },

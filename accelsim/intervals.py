@@ -1,0 +1,122 @@
+"""Which kernels of a run have measured errors, and the interval of its latency that follows from them."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from accelsim.config.accuracy import INTERVAL_PERCENT, Accuracy
+from accelsim.config.loader import load_accuracy
+from accelsim.config.record import gpu_digest
+from accelsim.config.scheme import RunConfig
+from accelsim.machine.simulate import KernelRun, NetworkRun
+from accelsim.mapping.plan import GemmPlan
+from accelsim.results.intervals import COVERED_PERCENT, Interval, Timed, covered_percent, total, widened
+
+_PS_PER_US = 1e6
+
+
+@dataclass(frozen=True)
+class RunIntervals:
+    """What held-out errors say of a run."""
+
+    parts: dict[str, Timed]
+    """Every kernel and transfer by name, with its interval where errors were measured."""
+    latency: Interval | None
+    """Of the run in us; None where it is unknown."""
+    covered_percent: float
+    """Share of the parts' time that has measured errors."""
+    basis: str
+    """What the interval rests on and what it leaves out, or why there is none."""
+
+    def summary(self) -> dict[str, object]:
+        """The keys of `accelsim.results.schema.INTERVAL`."""
+        return {
+            "latency_low_us": None if self.latency is None else self.latency.low,
+            "latency_high_us": None if self.latency is None else self.latency.high,
+            "interval_covered_percent": self.covered_percent,
+            "interval_basis": self.basis,
+        }
+
+
+def run_intervals(config: RunConfig, run: NetworkRun) -> RunIntervals:
+    """Intervals of a simulated run.
+
+    Products on the GPU take the spread of their regime, tile-wise and batched ones too, although dense ones with weights
+    were measured. Element-wise kernels, the attention unit, transfers and formats that were not measured have none.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Its GPU names the accuracy.
+    run : NetworkRun
+        What was simulated.
+    """
+    gpu = config.hardware.gpu
+    accuracy = None if gpu.accuracy is None else load_accuracy(gpu.accuracy)
+    kernels = {kernel.name: kernel for kernel in run.kernels}
+    parts: dict[str, Timed] = {}
+    uncovered: dict[str, float] = {}
+    borrowing: dict[str, None] = {}
+    for span in run.spans:
+        kernel = kernels.get(span.name)
+        part = Timed(span.name, (span.end_ps - span.begin_ps) / _PS_PER_US)
+        if kernel is not None and accuracy is not None:
+            part = _with_interval(part, kernel, accuracy, config.engine)
+        if part.low is None:
+            kind = _kind(kernel, span.unit)
+            uncovered[kind] = uncovered.get(kind, 0.0) + part.value
+        elif kernel is not None:
+            borrowing |= dict.fromkeys(_unlike_measured(cast(GemmPlan, kernel.kernel)))
+        parts[span.name] = part
+    every = list(parts.values())
+    share = covered_percent(every)
+    latency = total(run.latency_ps / _PS_PER_US, every) if accuracy is not None else None
+    whole = sum(part.value for part in every)
+    missing = [f"{kind} ({100 * value / whole:.2g} %)" for kind, value in uncovered.items() if value]
+    if accuracy is None:
+        basis = f"unknown, since {gpu.name} names no accuracy: its errors on held-out measurements are not known"
+        return RunIntervals(parts, None, 0.0, basis)
+    if latency is None:
+        basis = f"unknown, since less than {COVERED_PERCENT:g} % of the time has measured errors; without: "
+        return RunIntervals(parts, None, share, basis + ", ".join(missing or ["everything"]))
+    basis = _basis(accuracy, config, gpu_digest(gpu) != accuracy.gpu_digest)
+    if borrowing:
+        basis += f"; {' and '.join(borrowing)} products take errors of dense ones"
+    if missing:
+        basis += f"; taken as exact, since not measured: {', '.join(missing)}"
+    return RunIntervals(parts, latency, share, basis)
+
+
+def _with_interval(part: Timed, kernel: KernelRun, accuracy: Accuracy, engine: str) -> Timed:
+    plan = kernel.kernel
+    if not isinstance(plan, GemmPlan) or plan.gemm.dtype not in accuracy.formats or part.value <= 0:
+        return part
+    spread = accuracy.spread(engine, plan.gemm.m, part.value)
+    if spread is None:
+        return part
+    found = widened(part.value, spread.low, spread.high)
+    return Timed(part.name, found.value, found.low, found.high)
+
+
+def _kind(kernel: KernelRun | None, unit: str) -> str:
+    """What a part without measured errors is called."""
+    if kernel is None:
+        return "transfers" if unit == "link" else unit.replace("_", " ")
+    return f"{kernel.kernel.gemm.dtype} products" if isinstance(kernel.kernel, GemmPlan) else "element-wise kernels"
+
+
+def _unlike_measured(plan: GemmPlan) -> list[str]:
+    """How a product differs from the dense ones with weights that were measured."""
+    return (["tile-wise"] if plan.weights is not None else []) + (["batched"] if plan.gemm.weight is None else [])
+
+
+def _basis(accuracy: Accuracy, config: RunConfig, borrowed: bool) -> str:
+    rows = accuracy.engines["estimate" if config.engine == "estimate" else "events"]["all"].n
+    text = (
+        f"{INTERVAL_PERCENT} % of measurements, by errors on {rows} held-out rows of {accuracy.of_gpu} "
+        f"({accuracy.table}, {accuracy.stack})"
+    )
+    if borrowed:
+        text += (
+            f", borrowed: {config.hardware.gpu.name} has other figures than the machine that they were measured with"
+        )
+    return text
