@@ -50,18 +50,34 @@ def recorded_mask(masks: Mapping[str, Mask], name: str, shape: tuple[int, ...], 
     return mask
 
 
-def as_tile_wise(mask: Mask, granularity: int, where: str) -> TileWiseMask:
+def as_tile_wise(mask: Mask, granularity: int, where: str, stages: int = 2) -> TileWiseMask:
     """A dense mask [k, n] as the tile-wise mask that it is.
+
+    Parameters
+    ----------
+    mask : bool array [k, n]
+    granularity : int
+        Kept columns per tile.
+    where : str
+        What errors call the mask.
+    stages : int
+        1 when no column was pruned and tiles were cut every `granularity` columns. With 2, tiles are cut after every
+        `granularity` columns that keep anything.
 
     Raises
     ------
     OperandError
         When rows of a tile of `granularity` kept columns keep some of its columns and prune others.
     """
-    columns = cut_tiles(np.flatnonzero(mask.any(axis=0)), granularity)
-    rows = tuple(np.flatnonzero(mask[:, tile].any(axis=1)).astype(np.int64) for tile in columns)
     k, n = mask.shape
+    columns = cut_tiles(np.arange(n) if stages == 1 else np.flatnonzero(mask.any(axis=0)), granularity)
+    rows = tuple(np.flatnonzero(mask[:, tile].any(axis=1)).astype(np.int64) for tile in columns)
     result = TileWiseMask(k, n, granularity, columns, rows)
     if result.kept != int(mask.sum()):
-        raise OperandError(f"{where}: not tile-wise at granularity {granularity}; was it recorded with another one?")
+        row, column = (int(index) for index in np.argwhere(result.to_dense() != mask)[0])
+        tile = next(tile for tile in columns if column in tile)
+        raise OperandError(
+            f"{where}: not tile-wise at granularity {granularity}; was it recorded with another one? Row {row} keeps "
+            f"some of the columns {tile[0]} to {tile[-1]} of its tile, but not column {column}"
+        )
     return result

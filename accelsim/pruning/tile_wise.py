@@ -12,11 +12,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.pruning.ranking import kept_units, per_dimension
-from accelsim.pruning.scores import magnitude
+from accelsim.pruning.ranking import per_dimension, rank_together, ranked_groups
+from accelsim.pruning.scores import Matrix, magnitude
 
 Indices = NDArray[np.int64]
-Matrix = NDArray[np.floating] | NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -84,23 +83,72 @@ def tile_wise_masks(
         For weights that are not a finite matrix.
     """
     scores = {name: magnitude(array, name) for name, array in weights.items()}
-    groups = [list(scores)] if threshold == "global" else [[name] for name in scores]
+    share = per_dimension(sparsity)
+    return tile_wise_from_scores(scores, share, share, granularity, threshold)
+
+
+def stage_shares(sparsity: float, stages: int) -> tuple[float, float]:
+    """Shares of columns and of tiles' rows to prune so that `sparsity` goes in all, in two stages or by rows alone."""
+    share = per_dimension(sparsity)
+    return (share, share) if stages == 2 else (0.0, sparsity)
+
+
+def tile_wise_from_scores(
+    scores: Mapping[str, NDArray[np.float64]],
+    column_share: float,
+    row_share: float,
+    granularity: int,
+    threshold: Literal["global", "per_layer"] = "per_layer",
+    first: Mapping[str, Indices] | None = None,
+) -> dict[str, TileWiseMask]:
+    """Tile-wise masks from the scores of weights, with the share of each stage given.
+
+    Parameters
+    ----------
+    scores : mapping of name to float64 array [k, n]
+        At least 0.
+    column_share : float
+        Share of columns to prune, in [0, 1); with 0 every column stays, and tiles are cut every `granularity` columns.
+    row_share : float
+        Share of the rows of tiles to prune, in [0, 1).
+    granularity : int
+        Kept columns per tile.
+    threshold : {"global", "per_layer"}
+        See `tile_wise_masks`.
+    first : mapping of name to int64 array, optional
+        Columns whose score counts as 0, so that they go first (apriori tuning).
+
+    Returns
+    -------
+    dict of name to TileWiseMask
+    """
     masks: dict[str, TileWiseMask] = {}
-    for group in groups:
-        masks |= _prune_together({name: scores[name] for name in group}, per_dimension(sparsity), granularity)
+    for group in ranked_groups(scores, threshold):
+        columns = _kept_columns(group, column_share, granularity, first or {})
+        masks |= _with_rows(group, columns, row_share, granularity)
     return masks
 
 
-def _prune_together(scores: dict[str, NDArray[np.float64]], share: float, granularity: int) -> dict[str, TileWiseMask]:
-    """Masks of layers that are ranked as one."""
-    column_scores = [np.sqrt(np.sum(score**2, axis=0)) / len(score) for score in scores.values()]
-    columns = [cut_tiles(np.flatnonzero(keep), granularity) for keep in _rank(column_scores, share)]
+def _kept_columns(
+    scores: Mapping[str, NDArray[np.float64]], share: float, granularity: int, first: Mapping[str, Indices]
+) -> list[tuple[Indices, ...]]:
+    """Tiles of kept columns of each layer, the columns of all layers being ranked as one."""
+    norms = [np.sqrt(np.sum(score**2, axis=0)) / len(score) for score in scores.values()]
+    for norm, name in zip(norms, scores, strict=True):
+        norm[first.get(name, np.zeros(0, dtype=np.int64))] = 0.0
+    return [cut_tiles(np.flatnonzero(keep), granularity) for keep in rank_together(norms, share)]
+
+
+def _with_rows(
+    scores: Mapping[str, NDArray[np.float64]], columns: list[tuple[Indices, ...]], share: float, granularity: int
+) -> dict[str, TileWiseMask]:
+    """Masks of layers whose tiles' rows are ranked as one."""
     row_scores = [
         _row_score(score[:, tile], width)
         for score, tiles in zip(scores.values(), columns, strict=True)
         for tile, width in zip(tiles, tile_widths(tiles, score.shape[1], granularity), strict=True)
     ]
-    rows = iter([np.flatnonzero(keep) for keep in _rank(row_scores, share)])
+    rows = iter([np.flatnonzero(keep) for keep in rank_together(row_scores, share)])
     return {
         name: TileWiseMask(len(score), score.shape[1], granularity, tiles, tuple(next(rows) for _ in tiles))
         for (name, score), tiles in zip(scores.items(), columns, strict=True)
@@ -110,14 +158,6 @@ def _prune_together(scores: dict[str, NDArray[np.float64]], share: float, granul
 def _row_score(score: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     result: NDArray[np.float64] = np.sqrt(np.sum(score**2, axis=1)) / width
     return result
-
-
-def _rank(parts: Sequence[NDArray[np.float64]], share: float) -> list[NDArray[np.bool_]]:
-    """One ranking over the units of all parts, handed back part by part."""
-    if not parts:
-        return []
-    keep = kept_units(np.concatenate(parts), share)
-    return np.split(keep, np.cumsum([len(part) for part in parts])[:-1])
 
 
 def cut_tiles(kept_columns: Indices, granularity: int) -> tuple[Indices, ...]:
