@@ -1,7 +1,6 @@
 """Which kernels of a run have measured errors, and the interval of its latency that follows from them."""
 
 from dataclasses import dataclass
-from typing import cast
 
 from accelsim.config.accuracy import INTERVAL_PERCENT, Accuracy
 from accelsim.config.loader import load_accuracy
@@ -40,8 +39,9 @@ class RunIntervals:
 def run_intervals(config: RunConfig, run: NetworkRun) -> RunIntervals:
     """Intervals of a simulated run.
 
-    Products on the GPU take the spread of their regime, tile-wise and batched ones too, although dense ones with weights
-    were measured. Element-wise kernels, the attention unit, transfers and formats that were not measured have none.
+    Products on the GPU take the spread of their regime, tile-wise and batched ones too, although it is dense ones with
+    weights that were measured. Element-wise kernels, the attention unit, transfers and formats that were not measured
+    have none.
 
     Parameters
     ----------
@@ -54,36 +54,39 @@ def run_intervals(config: RunConfig, run: NetworkRun) -> RunIntervals:
     accuracy = None if gpu.accuracy is None else load_accuracy(gpu.accuracy)
     kernels = {kernel.name: kernel for kernel in run.kernels}
     parts: dict[str, Timed] = {}
-    uncovered: dict[str, float] = {}
-    borrowing: dict[str, None] = {}
     for span in run.spans:
-        kernel = kernels.get(span.name)
-        part = Timed(span.name, (span.end_ps - span.begin_ps) / _PS_PER_US)
+        kernel, part = kernels.get(span.name), Timed(span.name, (span.end_ps - span.begin_ps) / _PS_PER_US)
         if kernel is not None and accuracy is not None:
             part = _with_interval(part, kernel, accuracy, config.engine)
-        if part.low is None:
-            kind = _kind(kernel, span.unit)
-            uncovered[kind] = uncovered.get(kind, 0.0) + part.value
-        elif kernel is not None:
-            borrowing |= dict.fromkeys(_unlike_measured(cast(GemmPlan, kernel.kernel)))
         parts[span.name] = part
-    every = list(parts.values())
-    share = covered_percent(every)
-    latency = total(run.latency_ps / _PS_PER_US, every) if accuracy is not None else None
-    whole = sum(part.value for part in every)
-    missing = [f"{kind} ({100 * value / whole:.2g} %)" for kind, value in uncovered.items() if value]
     if accuracy is None:
         basis = f"unknown, since {gpu.name} names no accuracy: its errors on held-out measurements are not known"
         return RunIntervals(parts, None, 0.0, basis)
+    every = list(parts.values())
+    share, latency = covered_percent(every), total(run.latency_ps / _PS_PER_US, every)
+    missing = _missing(parts, kernels, run)
     if latency is None:
-        basis = f"unknown, since less than {COVERED_PERCENT:g} % of the time has measured errors; without: "
-        return RunIntervals(parts, None, share, basis + ", ".join(missing or ["everything"]))
+        basis = f"unknown, since less than {COVERED_PERCENT:g} % of the time has measured errors; without: {missing}"
+        return RunIntervals(parts, None, share, basis)
     basis = _basis(accuracy, config, gpu_digest(gpu) != accuracy.gpu_digest)
-    if borrowing:
-        basis += f"; {' and '.join(borrowing)} products take errors of dense ones"
+    unlike = {word: None for name, kernel in kernels.items() if parts[name].low for word in _unlike_measured(kernel)}
+    if unlike:
+        basis += f"; {' and '.join(unlike)} products take errors of dense ones"
     if missing:
-        basis += f"; taken as exact, since not measured: {', '.join(missing)}"
+        basis += f"; taken as exact, since not measured: {missing}"
     return RunIntervals(parts, latency, share, basis)
+
+
+def _missing(parts: dict[str, Timed], kernels: dict[str, KernelRun], run: NetworkRun) -> str:
+    """What has no measured errors, with its share of the time of all parts."""
+    times: dict[str, float] = {}
+    for span in run.spans:
+        part = parts[span.name]
+        if part.low is None and part.value:
+            kind = _kind(kernels.get(span.name), span.unit)
+            times[kind] = times.get(kind, 0.0) + part.value
+    whole = sum(part.value for part in parts.values())
+    return ", ".join(f"{kind} ({100 * value / whole:.2g} %)" for kind, value in times.items())
 
 
 def _with_interval(part: Timed, kernel: KernelRun, accuracy: Accuracy, engine: str) -> Timed:
@@ -104,8 +107,11 @@ def _kind(kernel: KernelRun | None, unit: str) -> str:
     return f"{kernel.kernel.gemm.dtype} products" if isinstance(kernel.kernel, GemmPlan) else "element-wise kernels"
 
 
-def _unlike_measured(plan: GemmPlan) -> list[str]:
+def _unlike_measured(kernel: KernelRun) -> list[str]:
     """How a product differs from the dense ones with weights that were measured."""
+    plan = kernel.kernel
+    if not isinstance(plan, GemmPlan):
+        return []
     return (["tile-wise"] if plan.weights is not None else []) + (["batched"] if plan.gemm.weight is None else [])
 
 
@@ -116,7 +122,5 @@ def _basis(accuracy: Accuracy, config: RunConfig, borrowed: bool) -> str:
         f"({accuracy.table}, {accuracy.stack})"
     )
     if borrowed:
-        text += (
-            f", borrowed: {config.hardware.gpu.name} has other figures than the machine that they were measured with"
-        )
+        text += f", borrowed: {config.hardware.gpu.name} has other figures than the machine whose errors they are"
     return text

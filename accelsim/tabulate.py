@@ -186,12 +186,16 @@ def _kernels(run: NetworkRun, intervals: RunIntervals) -> pd.DataFrame:
             "begin_us": span.begin_ps / PS_PER_US,
             "end_us": span.end_ps / PS_PER_US,
             "duration_us": (span.end_ps - span.begin_ps) / PS_PER_US,
-            "low_us": intervals.parts[span.name].low,
-            "high_us": intervals.parts[span.name].high,
+            "low_us": _number(intervals.parts[span.name].low),
+            "high_us": _number(intervals.parts[span.name].high),
         }
         rows.append(row | (_kernel_columns(kernel) if kernel is not None else {}))
     order = ["name", "device", "part", "begin_us", "end_us", "duration_us", "low_us", "high_us", *_KERNEL_COLUMNS]
     return pd.DataFrame(rows).reindex(columns=order).sort_values(["begin_us", "end_us"], kind="stable")
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 _KERNEL_COLUMNS = (

@@ -180,7 +180,7 @@ def timed_parts(result: Result) -> list[Timed] | None:
 
 
 def compared(base: Result, result: Result) -> dict[str, object]:
-    """`speedup_low`, `speedup_high` and `verdict` of a result over `base`; None where unknown, and for `base` itself."""
+    """`speedup_low`, `speedup_high` and `verdict` of a result over `base`; None where unknown and for `base` itself."""
     parts, others = timed_parts(base), timed_parts(result)
     found = None
     if parts is not None and others is not None and result.scheme != base.scheme:

@@ -86,6 +86,7 @@ def predict(
     defaults: Defaults | None = None,
     energy: EnergyTable | None = None,
     switches: Switches | None = None,
+    as_run: bool = False,
 ) -> list[Prediction]:
     """Latencies and board power of measured operations on a simulated GPU.
 
@@ -107,6 +108,9 @@ def predict(
         Energy per action; left out, the GPU's own table.
     switches : Switches, optional
         Mechanisms that are off, whatever rows tell.
+    as_run : bool
+        Under estimate, take the closed form of `accelsim run --engine estimate`, which looks at every thread block, in
+        place of the quick one that chooses kernels.
 
     Returns
     -------
@@ -132,7 +136,7 @@ def predict(
             mapping, caches = without.mapping(case.mapping), without.caches(case.caches)
             cases[replace(case, mapping=mapping, caches=caches)].append(index)
     table = energy or _energy(gpu.energy)
-    for case, prediction in _simulate(list(cases), gpu, engine, library, table, without).items():
+    for case, prediction in _simulate(list(cases), gpu, engine, library, table, without, as_run).items():
         for index in cases[case]:
             found[index] = prediction
     return [prediction for prediction in found if prediction is not None]
@@ -238,13 +242,15 @@ def _simulate(
     library: Library | None,
     energy: EnergyTable,
     without: Switches,
+    as_run: bool,
 ) -> dict[_Case, Prediction]:
-    """Predictions of distinct cases: dense estimates together, others one by one."""
+    """Predictions of distinct cases: dense estimates together, unless they are wanted as a run has them, and others one
+    by one."""
     menus = {name: without.library(library or _load(name or gpu.library)) for name in {case.library for case in cases}}
     found: dict[_Case, Prediction] = {}
     together: dict[tuple[str | None, str, Mapping, bool], list[_Case]] = defaultdict(list)
     for case in cases:
-        if engine == "estimate" and case.tile_wise is None:
+        if engine == "estimate" and case.tile_wise is None and not as_run:
             together[case.library, case.gemm.dtype, case.mapping, case.gemm.weight is None].append(case)
         else:
             found[case] = _simulate_one(case, gpu, engine, menus[case.library], energy)
