@@ -22,7 +22,8 @@ def list_(json: options.Json = False) -> None:
     """List the workloads: kind, format, multiply-accumulates and what they are."""
     from accelsim.config.loader import available
 
-    names = sorted(set(available("workloads")) - set(available("workloads/sweeps")))
+    others = {name for folder in ("sweeps", "schedules") for name in available(f"workloads/{folder}")}
+    names = sorted(set(available("workloads")) - others)
     entries = [_entry(name) for name in names]
     if json:
         output.document(jsonlib.dumps({"workloads": entries}, indent=2, ensure_ascii=False))

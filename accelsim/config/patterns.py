@@ -228,7 +228,7 @@ Pattern = Annotated[
     Field(discriminator="kind"),
 ]
 
-PATTERNS = {
+PATTERNS: dict[str, type[Pattern]] = {
     "element_wise": ElementWisePattern,
     "vector_wise": VectorWisePattern,
     "block_wise": BlockWisePattern,
