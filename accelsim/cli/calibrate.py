@@ -12,6 +12,7 @@ from accelsim.errors import UserError
 if TYPE_CHECKING:
     from accelsim.validate.calibrate import Calibration
 
+_YAML = (".yaml", ".yml")
 _ERRORS = ("mape_percent", "median_ape_percent", "p90_ape_percent", "bias_percent")
 
 
@@ -31,10 +32,7 @@ def calibrate_hw(
     quiet: options.Quiet = False,
 ) -> None:
     """Fit the few parameters of a GPU that datasheets do not give, and say how far off held-out rows are."""
-    if out.suffix not in (".yaml", ".yml"):
-        raise UserError(f"{out}: the calibrated GPU is a YAML file; name it {out.with_suffix('.yaml')}")
-    if not out.parent.is_dir():
-        raise UserError(f"{out.parent}: no such folder")
+    check_yaml(out)
     from accelsim.validate.calibrate import calibrate
     from accelsim.validate.fitted_yaml import calibration_yaml, write_yaml
 
@@ -45,14 +43,26 @@ def calibrate_hw(
             print(f"\r{done} of {total} evaluations", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
     found = calibrate(measured, hw, gpu=gpu, holdout=holdout, evaluations=evaluations, seed=seed, progress=progress)
-    base = str(Path(hw).resolve()) if Path(hw).suffix in (".yaml", ".yml") else hw
-    write_yaml(calibration_yaml(found, out.stem, base), out)
+    write_yaml(calibration_yaml(found, out.stem, reference(hw)), out)
     if json:
         output.document(_document(found))
     elif not quiet:
         _report(found)
     if not quiet:
         output.message(f"saved {out}")
+
+
+def check_yaml(out: Path) -> None:
+    """Refuse a path that a GPU's file cannot be written to, before the work."""
+    if out.suffix not in _YAML:
+        raise UserError(f"{out}: a GPU is a YAML file; name it {out.with_suffix('.yaml')}")
+    if not out.parent.is_dir():
+        raise UserError(f"{out.parent}: no such folder")
+
+
+def reference(name: str) -> str:
+    """How a file elsewhere refers to a GPU: its name, or its path from the root."""
+    return str(Path(name).resolve()) if Path(name).suffix in _YAML else name
 
 
 def _document(found: "Calibration") -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import carry, options, output
 from accelsim.cli.group import SuggestingGroup
 from accelsim.errors import UserError
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=SuggestingGroup, no_args_is_help=True, rich_markup_mode=None, help="Machines that can be simulated."
 )
+
+app.command("carry-over")(carry.carry_over)
 
 _FOLDERS = ("gpus", "attention", "systems")
 

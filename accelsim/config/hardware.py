@@ -76,6 +76,9 @@ class PowerLimit(Spec):
 
     limit: Power
     """Sustained board power."""
+    rated: Power | None = None
+    """Board power of the datasheet, of which a fitted `limit` is a share (`accelsim hw carry-over`); left out, `limit`
+    is it."""
     time_constant: Time
     """A kernel much shorter than it runs at full clock, one much longer at the clock that meets the limit."""
 

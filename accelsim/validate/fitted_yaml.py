@@ -1,4 +1,4 @@
-"""A calibrated GPU as YAML: what was fitted over what it extends, with where each figure comes from."""
+"""A GPU as YAML: what was fitted or carried over, over what it extends, with where each figure comes from."""
 
 import io
 from pathlib import Path
@@ -7,7 +7,9 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from accelsim.config.hardware import Gpu
 from accelsim.validate.calibrate import Calibration
+from accelsim.validate.transfer import Transfer
 
 
 def calibration_yaml(calibration: Calibration, name: str, extends: str) -> str:
@@ -28,15 +30,45 @@ def calibration_yaml(calibration: Calibration, name: str, extends: str) -> str:
         f"seed {calibration.seed}; {held.n} rows held out: "
         f"{held.mape_percent:.1f} % mean, {held.median_ape_percent:.1f} % median error"
     )
-    document = CommentedMap({"extends": extends, "name": name})
-    document["description"] = f"{calibration.gpu.description or calibration.gpu.name}, calibrated"
-    for parameter, _, value in calibration.fitted:
-        _put(document, parameter.path, parameter.text(value))
-    document["sources"] = CommentedMap({parameter.path: source for parameter, _, _ in calibration.fitted})
-    document.yaml_set_start_comment(
+    return _text(
+        {"extends": extends, "name": name, "description": f"{_described(calibration.gpu)}, calibrated"},
+        {parameter.path: parameter.text(value) for parameter, _, value in calibration.fitted},
+        {parameter.path: source for parameter, _, _ in calibration.fitted},
         f"Calibrated from {calibration.base} by accelsim calibrate-hw: {calibration.evaluations} evaluations of the "
-        f"closed form,\n{100 * calibration.holdout:.0f} % of the shapes held out before the fit by a hash."
+        f"closed form,\n{100 * calibration.holdout:.0f} % of the shapes held out before the fit by a hash.",
     )
+
+
+def transfer_yaml(transfer: Transfer, name: str, extends: str, source: str) -> str:
+    """Text of a GPU's YAML file.
+
+    Parameters
+    ----------
+    transfer : Transfer
+    name : str
+        Of the new GPU.
+    extends, source : str
+        Name or path of the target, as the file refers to it, and of the calibrated GPU.
+    """
+    return _text(
+        {"extends": extends, "name": name, "description": f"{_described(transfer.gpu)}, with values of {source}"},
+        {one.parameter.path: one.parameter.text(one.value) for one in transfer.carried},
+        {one.parameter.path: one.source for one in transfer.carried},
+        f"{extends} with what was calibrated on {source}, by accelsim hw carry-over.",
+    )
+
+
+def _described(gpu: Gpu) -> str:
+    return gpu.description or gpu.name
+
+
+def _text(head: dict[str, str], values: dict[str, str | float], sources: dict[str, str], comment: str) -> str:
+    """A document of a head, values at dotted paths, and where they come from, below a comment."""
+    document = CommentedMap(head)
+    for path, value in values.items():
+        _put(document, path, value)
+    document["sources"] = CommentedMap(sources)
+    document.yaml_set_start_comment(comment)
     yaml = YAML()
     yaml.width = 4096
     text = io.StringIO()

@@ -14,6 +14,7 @@ from accelsim.config.workload import Caches
 from accelsim.errors import UserError
 from accelsim.validate import Prediction, predict, read_rows, validate
 from accelsim.validate.mechanisms import MECHANISMS, Switches, mechanisms
+from accelsim.validate.predict import ValidationEngine
 from tests.validate.tables import dense, write
 
 FASTER = {
@@ -38,13 +39,12 @@ CASES = {
 """Shapes and notes on which a mechanism matters; others matter for any."""
 
 
-def _predicted(folder: Path, name: str, engine: str, without: tuple[str, ...]) -> Prediction:
+def _predicted(folder: Path, name: str, engine: ValidationEngine, without: tuple[str, ...]) -> Prediction:
     m, n, k, notes = CASES.get(name, (512, 1024, 1024, ""))
     rows = read_rows(write(folder, dense(m, n, k, 10.0, notes=notes)))
     assert rows[0].conditions.unknown == ()
     gpu = load_hardware("a100_sxm4_80gb").gpu
-    engine_name = "events" if engine == "events" else "estimate"
-    return predict(rows, gpu, engine_name, switches=Switches(mechanisms(without)))[0]
+    return predict(rows, gpu, engine, switches=Switches(mechanisms(without)))[0]
 
 
 @pytest.mark.parametrize("name", MECHANISMS)
