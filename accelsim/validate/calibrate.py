@@ -11,6 +11,7 @@ from accelsim.config.hardware import Gpu
 from accelsim.config.loader import load_hardware
 from accelsim.errors import UserError
 from accelsim.validate.errors import ErrorSummary, summarise
+from accelsim.validate.mechanisms import Switches
 from accelsim.validate.parameters import Parameter, fitted_parameters, with_values
 from accelsim.validate.predict import predict
 from accelsim.validate.rows import MeasuredRow, read_rows
@@ -58,6 +59,7 @@ def calibrate(
     evaluations: int = 480,
     seed: int = 0,
     progress: Progress | None = None,
+    switches: Switches | None = None,
 ) -> Calibration:
     """Fit a GPU to a measured table by the closed form.
 
@@ -79,6 +81,8 @@ def calibrate(
         Of the split and of the search.
     progress : callable, optional
         Called with evaluations done and their number.
+    switches : Switches, optional
+        Mechanisms that are off, in the fit and in the errors; their own numbers are not fitted.
 
     Returns
     -------
@@ -93,17 +97,19 @@ def calibrate(
         raise UserError(f"holdout is {holdout}; allowed: 0.1 to 0.9")
     if evaluations < POPULATION:
         raise UserError(f"evaluations is {evaluations}; at least {POPULATION} are needed")
-    base = load_hardware(hardware).gpu
+    without = switches or Switches()
+    base = without.gpu(load_hardware(hardware).gpu)
     rows = _modelled(rows_of(read_rows(measured), base, gpu, True, measured), base)
     train = [row for row in rows if not is_held_out(row, holdout, seed)]
     held = [row for row in rows if is_held_out(row, holdout, seed)]
-    parameters = fitted_parameters(base, {row.conditions.launch or "graph" for row in rows})
+    possible = fitted_parameters(base, {row.conditions.launch or "graph" for row in rows})
+    parameters = tuple(parameter for parameter in possible if parameter.path not in without.paths)
     if len(train) <= len(parameters) or not held:
         raise UserError(
             f"{measured}: {len(rows)} rows can be modelled, {len(train)} of them for the fit; "
             f"{len(parameters)} parameters need more rows than that, and some held out"
         )
-    values = _search(base, parameters, train, evaluations, seed, progress or (lambda done, total: None))
+    values = _search(base, parameters, train, evaluations, seed, progress or (lambda done, total: None), without)
     fitted = with_values(base, values)
     return Calibration(
         base=hardware,
@@ -112,7 +118,7 @@ def calibrate(
         gpu=fitted,
         fitted=tuple((parameter, parameter.value(base), values[parameter.path]) for parameter in parameters),
         errors={
-            name: {"calibrated": _error(machine, train), "held_out": _error(machine, held)}
+            name: {"calibrated": _error(machine, train, without), "held_out": _error(machine, held, without)}
             for name, machine in (("base", base), ("fitted", fitted))
         },
         evaluations=evaluations,
@@ -131,15 +137,16 @@ def _modelled(rows: Sequence[MeasuredRow], gpu: Gpu) -> list[MeasuredRow]:
     ]
 
 
-def _log_ratios(gpu: Gpu, rows: Sequence[MeasuredRow]) -> np.ndarray:
-    predicted = np.asarray([prediction.latency_us for prediction in predict(rows, gpu)], dtype=float)
+def _log_ratios(gpu: Gpu, rows: Sequence[MeasuredRow], without: Switches) -> np.ndarray:
+    predictions = predict(rows, gpu, switches=without)
+    predicted = np.asarray([prediction.latency_us for prediction in predictions], dtype=float)
     ratios: np.ndarray = np.log(predicted / np.asarray([row.latency_us for row in rows], dtype=float))
     return ratios
 
 
-def _error(gpu: Gpu, rows: Sequence[MeasuredRow]) -> ErrorSummary:
+def _error(gpu: Gpu, rows: Sequence[MeasuredRow], without: Switches) -> ErrorSummary:
     measured = np.asarray([row.latency_us for row in rows], dtype=float)
-    return summarise(measured, measured * np.exp(_log_ratios(gpu, rows)))
+    return summarise(measured, measured * np.exp(_log_ratios(gpu, rows, without)))
 
 
 def _search(
@@ -149,6 +156,7 @@ def _search(
     evaluations: int,
     seed: int,
     progress: Progress,
+    without: Switches,
 ) -> dict[str, float]:
     """Values of the parameters that predict the rows best, each within its bounds and to four digits."""
     try:
@@ -163,7 +171,7 @@ def _search(
         return {p.path: float(f"{value:.4g}") for p, value in zip(parameters, scaled, strict=True)}
 
     def loss(point: np.ndarray) -> float:
-        return float(np.abs(_log_ratios(with_values(base, values(point)), rows)).mean())
+        return float(np.abs(_log_ratios(with_values(base, values(point)), rows, without)).mean())
 
     start = np.clip([(p.value(base) - lo) / w for p, lo, w in zip(parameters, low, width, strict=True)], 0, 1)
     options = {"seed": seed + 1, "popsize": POPULATION, "bounds": [0, 1], "verbose": -9, "maxfevals": evaluations}

@@ -210,6 +210,11 @@ class Switches:
 
     switched_off: Sequence[Mechanism] = ()
 
+    @property
+    def paths(self) -> frozenset[str]:
+        """Fields of the machine that they replace."""
+        return frozenset(path for mechanism in self.switched_off for path in mechanism.gpu)
+
     def gpu(self, gpu: Gpu) -> Gpu:
         """The machine without them."""
         for mechanism in self.switched_off:

@@ -10,6 +10,7 @@ from accelsim.config.loader import load_hardware
 from accelsim.errors import UserError
 from accelsim.validate.calibrate import calibrate, is_held_out
 from accelsim.validate.fitted_yaml import calibration_yaml, write_yaml
+from accelsim.validate.mechanisms import Switches, mechanisms
 from accelsim.validate.parameters import PARAMETERS, fitted_parameters, with_values
 from accelsim.validate.predict import predict
 from accelsim.validate.rows import read_rows
@@ -55,6 +56,18 @@ def test_the_split_is_fixed_before_the_fit_and_keeps_shapes_together(made_up: Pa
     assert held == [is_held_out(row, 0.5, 0) for row in rows]
     assert 0.2 < np.mean(held) < 0.8
     assert held != [is_held_out(row, 0.5, 1) for row in rows]
+
+
+def test_a_fit_without_a_mechanism_leaves_its_numbers_alone(made_up: Path) -> None:
+    switches = Switches(mechanisms(["load_latency", "power"]))
+    found = calibrate(made_up, "t4", evaluations=24, switches=switches)
+    paths = {parameter.path for parameter, _, _ in found.fitted}
+    assert "tensor_efficiency" in paths
+    assert not any(path.startswith("power.") for path in paths)
+    assert not paths & {"load_latency", "miss_latency"}
+    assert found.gpu.load_latency == 0
+    full = calibrate(made_up, "t4", evaluations=24)
+    assert found.errors["base"] != full.errors["base"]
 
 
 def test_parameters_that_rows_cannot_tell_are_left_alone() -> None:
