@@ -24,7 +24,9 @@ class RunIntervals:
     covered_percent: float
     """Share of the parts' time that has measured errors."""
     basis: str
-    """What the interval rests on and what it leaves out, or why there is none."""
+    """What the interval rests on, or why there is none."""
+    left_out: str = ""
+    """What has no measured errors and is taken as exact, with its share of the parts' time."""
 
     def summary(self) -> dict[str, object]:
         """The keys of `accelsim.results.schema.INTERVAL`."""
@@ -33,6 +35,7 @@ class RunIntervals:
             "latency_high_us": None if self.latency is None else self.latency.high,
             "interval_covered_percent": self.covered_percent,
             "interval_basis": self.basis,
+            "interval_left_out": self.left_out or None,
         }
 
 
@@ -64,20 +67,13 @@ def run_intervals(config: RunConfig, run: NetworkRun) -> RunIntervals:
         return RunIntervals(parts, None, 0.0, basis)
     every = list(parts.values())
     share, latency = covered_percent(every), total(run.latency_ps / _PS_PER_US, every)
-    missing = _missing(parts, kernels, run)
-    if latency is None:
-        basis = f"unknown, since less than {COVERED_PERCENT:g} % of the time has measured errors; without: {missing}"
-        return RunIntervals(parts, None, share, basis)
-    basis = _basis(accuracy, config, gpu_digest(gpu) != accuracy.gpu_digest)
-    unlike = {word: None for name, kernel in kernels.items() if parts[name].low for word in _unlike_measured(kernel)}
-    if unlike:
-        basis += f"; {' and '.join(unlike)} products take errors of dense ones"
-    if missing:
-        basis += f"; taken as exact, since not measured: {missing}"
-    return RunIntervals(parts, latency, share, basis)
+    basis = f"unknown, since less than {COVERED_PERCENT:g} % of the time has measured errors"
+    if latency is not None:
+        basis = _basis(accuracy, config, gpu_digest(gpu) != accuracy.gpu_digest)
+    return RunIntervals(parts, latency, share, basis, _left_out(parts, kernels, run))
 
 
-def _missing(parts: dict[str, Timed], kernels: dict[str, KernelRun], run: NetworkRun) -> str:
+def _left_out(parts: dict[str, Timed], kernels: dict[str, KernelRun], run: NetworkRun) -> str:
     """What has no measured errors, with its share of the time of all parts."""
     times: dict[str, float] = {}
     for span in run.spans:
@@ -107,20 +103,12 @@ def _kind(kernel: KernelRun | None, unit: str) -> str:
     return f"{kernel.kernel.gemm.dtype} products" if isinstance(kernel.kernel, GemmPlan) else "element-wise kernels"
 
 
-def _unlike_measured(kernel: KernelRun) -> list[str]:
-    """How a product differs from the dense ones with weights that were measured."""
-    plan = kernel.kernel
-    if not isinstance(plan, GemmPlan):
-        return []
-    return (["tile-wise"] if plan.weights is not None else []) + (["batched"] if plan.gemm.weight is None else [])
-
-
 def _basis(accuracy: Accuracy, config: RunConfig, borrowed: bool) -> str:
     rows = accuracy.engines["estimate" if config.engine == "estimate" else "events"]["all"].n
     text = (
-        f"{INTERVAL_PERCENT} % of measurements, by errors on {rows} held-out rows of {accuracy.of_gpu} "
-        f"({accuracy.table}, {accuracy.stack})"
+        f"{INTERVAL_PERCENT} % of measurements, by errors of {accuracy.of_gpu} on {rows} held-out dense products "
+        f"({accuracy.table}: {accuracy.stack}), which sparse and batched ones take too"
     )
     if borrowed:
-        text += f", borrowed: {config.hardware.gpu.name} has other figures than the machine whose errors they are"
+        text += f"; borrowed, since {config.hardware.gpu.name} has other figures than the machine whose errors they are"
     return text

@@ -1,15 +1,18 @@
 """Tables of results on the terminal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from accelsim.cli.output import Column, amount, count, lines, percent, table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from accelsim.results import Comparison, Result
 
 _ROWS: tuple[tuple[str, str, Callable[[object], str]], ...] = (
     ("latency (us)", "latency_us", amount),
+    ("80 % interval (us)", "latency_interval", str),
     ("of it attention (us)", "attention_latency_us", amount),
     ("cycles of the GEMM device", "cycles", lambda value: f"{value:,}"),
     ("energy (uJ)", "energy_uj", amount),
@@ -37,9 +40,9 @@ def run(result: "Result") -> None:
     """Print a run: summary, where the time went, where the energy went, and what rests on defaults."""
     from accelsim.results.parts import defaults
 
-    summary = result.summary
+    summary = {**result.summary, "latency_interval": interval_of(result.summary)}
     title = f"{summary['workload']} on {summary['hardware']}, {summary['scheme']}"
-    rows = [(label, show(summary[key])) for label, key, show in _ROWS if summary[key] is not None]
+    rows = [(label, show(summary[key])) for label, key, show in _ROWS if summary[key] not in (None, "")]
     table(title, [Column("quantity"), Column("value", number=True)], rows)
     for device, rows_of in result.account.groupby("device", sort=False):
         shares = [
@@ -49,6 +52,9 @@ def run(result: "Result") -> None:
         ]
         table(f"Where the time of {device} went", [Column("cause"), Column("share (%)", number=True)], shares)
     _energy(result)
+    lines([f"Interval: {summary['interval_basis']}."] if summary["interval_basis"] else [])
+    if summary["latency_interval"] and summary["interval_left_out"]:
+        lines([f"Taken as exact, since not measured: {summary['interval_left_out']}."])
     rest = defaults(result)
     if rest:
         lines([f"Defaults, not measurements or published figures ({len(rest)}): {', '.join(rest)}."])
@@ -57,15 +63,15 @@ def run(result: "Result") -> None:
 def compare(comparison: "Comparison") -> None:
     """Print a comparison: a row for each scheme, the attention unit's products, and what a reader should know."""
     frame = comparison.to_frame()
-    columns = [Column("scheme"), *(Column(title, number=True) for title, _, _ in _COMPARED)]
-    rows = [
-        [str(row["scheme"]), *(show(_null(row[key])) for _, key, show in _COMPARED)] for row in frame.to_dict("records")
-    ]
+    entries = [{**row, "speedup": _speedup(row), "latency_interval": interval_of(row)} for row in _records(frame)]
+    shown = [entry for entry in _COMPARED if entry[1] != "latency_interval" or any(map(interval_of, entries))]
+    columns = [Column("scheme"), *(Column(title, number=True) for title, _, _ in shown)]
+    rows = [[str(row["scheme"]), *(show(row[key]) for _, key, show in shown)] for row in entries]
     table(f"{frame['workload'][0]} on {frame['hardware'][0]}", columns, rows)
-    unit = [row for row in frame.to_dict("records") if _null(row["value_products"]) is not None]
+    unit = [row for row in entries if row["value_products"] is not None]
     if unit:
         columns = [Column("scheme"), *(Column(title, number=True) for title, _, _ in _PRODUCTS)]
-        rows = [[str(row["scheme"]), *(show(_null(row[key])) for _, key, show in _PRODUCTS)] for row in unit]
+        rows = [[str(row["scheme"]), *(show(row[key]) for _, key, show in _PRODUCTS)] for row in unit]
         table("Products on the attention unit, and as bit products over 256 (1 for whole ones)", columns, rows)
     lines(comparison.notes())
 
@@ -76,7 +82,8 @@ def _times(value: object) -> str:
 
 _COMPARED: tuple[tuple[str, str, Callable[[object], str]], ...] = (
     ("latency (us)", "latency_us", amount),
-    ("speed-up", "speedup", _times),
+    ("80 % interval (us)", "latency_interval", lambda text: str(text or "-")),
+    ("speed-up", "speedup", str),
     ("attention speed-up", "attention_speedup", _times),
     ("energy (uJ)", "energy_uj", amount),
     ("MACs done", "effectual_macs", count),
@@ -96,9 +103,26 @@ _PRODUCTS: tuple[tuple[str, str, Callable[[object], str]], ...] = (
 )
 
 
-def _null(value: object) -> object:
-    """None for NaN, which is what a table makes of None."""
-    return None if value != value else value
+def interval_of(row: Mapping[str, object]) -> str:
+    """Interval of a latency, as ``60.1 to 74.4``; an empty text where it is unknown."""
+    low, high = row.get("latency_low_us"), row.get("latency_high_us")
+    return "" if low is None or high is None else f"{amount(low)} to {amount(high)}"
+
+
+def _speedup(row: Mapping[str, object]) -> str:
+    """A speed-up with its interval; one whose interval holds 1 is undecided."""
+    text = _times(row["speedup"])
+    if row["verdict"] is None:
+        return text
+    ends = f"({amount(row['speedup_low'], 3)} to {amount(row['speedup_high'], 3)})"
+    return f"undecided, {text} {ends}" if row["verdict"] == "undecided" else f"{text} {ends}"
+
+
+def _records(frame: "pd.DataFrame") -> list[dict[str, object]]:
+    """Rows of a table with None for NaN, which is what a table makes of None."""
+    return [
+        {str(key): None if value != value else value for key, value in row.items()} for row in frame.to_dict("records")
+    ]
 
 
 def _energy(result: "Result") -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from accelsim.cli import options, output
+from accelsim.cli.report import interval_of
 from accelsim.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 _PATIENCE_S = 2.0
 """A sweep that takes longer shows its progress."""
 _ROWS = 40
+_INTERVAL = "latency_interval"
 _SHOWN: tuple[tuple[str, str, Callable[[object], str]], ...] = (
     ("latency (us)", "latency_us", output.amount),
+    ("80 % interval (us)", _INTERVAL, lambda text: str(text or "-")),
     ("cycles", "cycles", output.amount),
     ("energy (uJ)", "energy_uj", output.amount),
     ("MACs done", "effectual_macs", output.count),
@@ -55,19 +58,28 @@ def sweep(
 
 
 def _report(run: "SweepRun") -> None:
-    """Print the points, or the fastest of many."""
+    """Print the points, or the fastest of many, and how many cannot be told from the fastest."""
+    from accelsim.results.intervals import undecided_from_fastest
+
     good = [record for record in run.records if record["error"] is None]
     many = len(good) > _ROWS
     chosen = sorted(good, key=lambda record: float(record["latency_us"] or 0))[:_ROWS] if many else good
-    columns = [*(output.Column(axis) for axis in run.axes), *(output.Column(title, True) for title, _, _ in _SHOWN)]
+    intervals = [interval_of(record) for record in chosen]
+    shown = [entry for entry in _SHOWN if entry[1] != _INTERVAL or any(intervals)]
+    columns = [*(output.Column(axis) for axis in run.axes), *(output.Column(title, True) for title, _, _ in shown)]
     rows = [
         [*("-" if record[axis] is None else str(record[axis]) for axis in run.axes)]
-        + [show(record.get(key)) for _, key, show in _SHOWN]
-        for record in chosen
+        + [show({**record, _INTERVAL: interval}.get(key)) for _, key, show in shown]
+        for record, interval in zip(chosen, intervals, strict=True)
     ]
     if rows:
         title = f"{run.name}: the fastest {_ROWS} of {len(good)} points" if many else f"{run.name}: {len(good)} points"
         output.table(title, columns, rows)
+    undecided = undecided_from_fastest(good)
+    if undecided:
+        output.lines(
+            [f"Undecided, since within the errors of both: {undecided} of {len(good)} points and the fastest."]
+        )
 
 
 def _close(run: "SweepRun", out: Path | None, quiet: bool) -> None:

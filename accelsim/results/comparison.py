@@ -79,12 +79,27 @@ class Comparison:
         share = attention_share(base)
         if share:
             notes.append(_bound(share, base))
-        bases = (result.summary["interval_basis"] for result in (base, *self.results))
-        notes += [f"Interval: {text}." for text in dict.fromkeys(bases) if text]
+        notes += self._interval_notes()
         notes += [f"Operands: {text}." for text in dict.fromkeys(str(r.summary["operands"]) for r in self.results)]
         found = sorted({path for result in self.results for path in defaults(result)})
         if found:
             notes.append(f"Defaults, not measurements or published figures ({len(found)}): {', '.join(found)}.")
+        return notes
+
+    def _interval_notes(self) -> list[str]:
+        """What intervals rest on, what they leave out, and which speed-ups have none although latencies have."""
+        results = list({result.scheme: result for result in (self.baseline, *self.results)}.values())
+        notes = [f"Interval: {text}." for text in dict.fromkeys(r.summary["interval_basis"] for r in results) if text]
+        known = [result for result in results if result.summary["latency_low_us"] is not None]
+        exact = [f"{r.scheme}: {r.summary['interval_left_out']}" for r in known if r.summary["interval_left_out"]]
+        if exact:
+            notes.append(f"Taken as exact, since not measured: {'; '.join(exact)}.")
+        bare = [r.scheme for r in known if r.scheme != self.baseline.scheme and self.interval(r)["verdict"] is None]
+        if bare:
+            notes.append(
+                f"No interval of the speed-up of {', '.join(bare)}: most of what differs from {self.baseline.scheme} "
+                "has no measured errors."
+            )
         return notes
 
     def document(self) -> dict[str, object]:

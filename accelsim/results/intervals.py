@@ -71,7 +71,7 @@ def widened(value: float, low_ratio: float, high_ratio: float) -> Interval:
 def covered_percent(parts: Sequence[Timed]) -> float:
     """Share of the time of parts that has measured errors; 100 where there is no time."""
     whole = sum(part.value for part in parts)
-    return 100 * sum(part.value for part in parts if part.low is not None) / whole if whole else 100.0
+    return 100 * (sum(part.value for part in parts if part.low is not None) / whole) if whole else 100.0
 
 
 def total(latency: float, parts: Sequence[Timed]) -> Interval | None:

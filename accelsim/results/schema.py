@@ -52,6 +52,7 @@ INTERVAL: dict[str, dict[str, Any]] = {
     "latency_high_us": _OPTIONAL_AMOUNT,
     "interval_covered_percent": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
     "interval_basis": {"type": ["string", "null"]},
+    "interval_left_out": {"type": ["string", "null"]},
 }
 """Keys of the interval in which a measured latency is expected (`accelsim.results.intervals`); a summary without them
 gets null."""
