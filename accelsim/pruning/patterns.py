@@ -193,9 +193,9 @@ def prune_in_stages(
     ----------
     weights : mapping of name to array [k, n]
     pattern : Pattern
-        Its `sparsity` is replaced stage by stage; N:M, which has none, cannot be pruned in stages.
+        Its `sparsity` is replaced stage by stage; N:M, whose sparsity is n/m, cannot be pruned in stages.
     stages : sequence of float
-        Sparsities, as in `accelsim.config.schedules.Schedule.stages`.
+        Shares of all weights, as `accelsim.config.schedules.Schedule.total` has them.
     gradients : callable, optional
         From weights to their gradients, for the score ``taylor``.
     tune : callable, optional
@@ -226,7 +226,8 @@ def _with_sparsity(pattern: Pattern, sparsity: float) -> Pattern:
     if "sparsity" not in type(pattern).model_fields:
         raise OperandError(f"pattern {pattern.kind} has a sparsity of its own and cannot be pruned in stages")
     try:
-        return type(pattern).model_validate({**pattern.model_dump(), "sparsity": sparsity})
+        fields = pattern.model_dump() | {"sparsity": sparsity}
+        return type(pattern).model_validate(fields | ({"sparsity_of": "total"} if "sparsity_of" in fields else {}))
     except ValidationError as error:
         problem = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         raise OperandError(f"stage of sparsity {sparsity:g}: {problem}") from None
