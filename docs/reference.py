@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from accelsim.config import hardware, options, quantity, workload
+from accelsim.config.accuracy import Accuracy
 from accelsim.config.actions import ACTIONS, STATIC
 from accelsim.config.base import Spec
 from accelsim.config.quantity import CANONICAL, UNITS
@@ -29,6 +30,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[type[Spec], ...]], ...] = (
     ),
     ("Library", "Menus of kernels, `hwconfigs/libraries/`.", (hardware.Library,)),
     ("Energy", "Tables of energy per action, `hwconfigs/energy/`.", (hardware.EnergyTable,)),
+    ("Accuracy", "Held-out errors of a GPU, `hwconfigs/accuracy/`; `accelsim accuracy-hw` writes them.", (Accuracy,)),
     (
         "Workload",
         "Files below `workloads/`, or your own; `--set workload.KEY=VALUE`.",

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from accelsim.cli import calibrate, hardware, output, run, sweep, validate, workload
+from accelsim.cli import accuracy, calibrate, hardware, output, prune, run, sweep, validate, workload
 from accelsim.cli.group import SuggestingGroup
 from accelsim.errors import UserError
 
@@ -37,7 +37,9 @@ app.command("run")(run.run)
 app.command("compare")(run.compare)
 app.command("sweep")(sweep.sweep)
 app.command("validate")(validate.validate)
+app.command("prune")(prune.prune)
 app.command("calibrate-hw")(calibrate.calibrate_hw)
+app.command("accuracy-hw")(accuracy.accuracy_hw)
 app.add_typer(hardware.app, name="hw")
 app.add_typer(workload.app, name="workload")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from accelsim.show.style import HATCHES, label_of
+from accelsim.show.style import BLACK, HATCHES, label_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,6 +59,24 @@ def stacked_bars(
         axes.bar(positions, heights, _WIDTH, bottom=base, **style)  # type: ignore[arg-type]
         base = base + heights
     _frame(axes, labels, base, texts or [""] * len(labels))
+
+
+def whiskers(axes: "Axes", ends: Sequence[tuple[float, float, float]]) -> None:
+    """Intervals on bars that stand already, each a value with its low and high end; NaN for an end leaves one out.
+
+    A text above a bar moves above its whisker.
+    """
+    for position, (value, low, high) in enumerate(ends):
+        if np.isfinite(low) and np.isfinite(high):
+            axes.errorbar(
+                position, value, yerr=[[value - low], [high - value]], color=BLACK, linewidth=0.9, capsize=3, zorder=3
+            )
+    tops = [high for _, _, high in ends if np.isfinite(high)]
+    if tops:
+        top = axes.get_ylim()[1]
+        axes.set_ylim(0, max(top, 1.1 * max(tops)))
+        for text, (value, _, high) in zip(axes.texts, ends, strict=False):
+            text.set_y(text.get_position()[1] + (high - value if np.isfinite(high) else 0.0))
 
 
 def legend_beside(axes: "Axes") -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from accelsim.results.comparison import Comparison
 from accelsim.results.parts import IDLE, latency_parts
 from accelsim.results.result import Result
-from accelsim.show.bars import legend_below, legend_beside, plain_bars, stacked_bars
+from accelsim.show.bars import legend_below, legend_beside, plain_bars, stacked_bars, whiskers
 from accelsim.show.style import (
     BLUE,
     DARK,
@@ -57,7 +57,10 @@ _ENERGY = {
 
 
 def latency_bars(results: "Comparison | Iterable[Result]", axes: "Axes | None" = None) -> "Axes":
-    """Latency of each scheme in us, stacked by part; a comparison's bars bear their speed-ups."""
+    """Latency of each scheme in us, stacked by part; a comparison's bars bear their speed-ups.
+
+    Whiskers are the intervals of held-out errors, where they are known.
+    """
     found = _results(results)
     parts = [latency_parts(result) for result in found]
     names = sorted(dict.fromkeys(name for part in parts for name in part), key=_order(PARTS))
@@ -66,6 +69,7 @@ def latency_bars(results: "Comparison | Iterable[Result]", axes: "Axes | None" =
         axes = axes_or_new(axes, len(found))
         texts = _speedups(results, "speedup") if isinstance(results, Comparison) else None
         stacked_bars(axes, [r.scheme for r in found], series, colour_of(names, PARTS), texts=texts)
+        whiskers(axes, [_ends(result) for result in found])
         axes.set_ylabel("latency (us)")
         legend_below(axes)
     return axes
@@ -168,9 +172,21 @@ def _results(results: "Comparison | Iterable[Result]") -> list[Result]:
     return list(results.results if isinstance(results, Comparison) else results)
 
 
+def _ends(result: Result) -> tuple[float, float, float]:
+    """Latency and the ends of its interval; NaN where they are unknown."""
+    return result.value("latency_us"), result.value("latency_low_us"), result.value("latency_high_us")
+
+
 def _speedups(comparison: Comparison, key: str) -> list[str]:
+    """Speed-ups as texts; one whose interval holds 1 says so instead."""
     values = [comparison.ratios(result)[key] for result in comparison.results]
-    return ["" if value is None else f"{value:.2f}x" for value in values]
+    undecided = [
+        key == "speedup" and comparison.interval(result)["verdict"] == "undecided" for result in comparison.results
+    ]
+    return [
+        "undecided" if open_ else "" if value is None else f"{value:.2f}x"
+        for value, open_ in zip(values, undecided, strict=True)
+    ]
 
 
 def _grouped(energy: pd.DataFrame) -> dict[str, float]:

@@ -19,7 +19,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from accelsim.config.accuracy import INTERVAL_PERCENT, MIN_ROWS, Accuracy, AccuracyEngine, Regime, Spread, regime_of
+from accelsim.config.accuracy import (
+    INTERVAL_PERCENT,
+    MIN_ROWS,
+    REGIMES,
+    Accuracy,
+    AccuracyEngine,
+    Regime,
+    Spread,
+    regime_of,
+)
 from accelsim.config.hardware import Dtype, Gpu
 from accelsim.config.loader import load_hardware
 from accelsim.config.record import gpu_digest
@@ -91,9 +100,10 @@ def spreads(frame: pd.DataFrame) -> dict[Regime, Spread]:
     """
     ratios = frame["measured_us"] / frame["predicted_us"]
     found: dict[Regime, Spread] = {"all": spread_of(ratios)}
-    for regime, alike in ratios.groupby(frame["regime"], sort=True):
+    for regime in REGIMES:
+        alike = ratios[frame["regime"] == regime]
         if len(alike) >= MIN_ROWS:
-            found[cast(Regime, regime)] = spread_of(alike)
+            found[regime] = spread_of(alike)
     return found
 
 
