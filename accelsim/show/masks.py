@@ -75,13 +75,15 @@ def rows_figure(counts: Sequence[int] | NDArray[np.int64]) -> "Figure":
     """Tiles by the share of rows that they keep: bars of equal width from 0 to 100 %."""
     width = 100 / len(counts)
     with style():
+        from matplotlib.ticker import MaxNLocator
+
         figure = new_figure(4.2, 2.6)
         axes = figure.subplots()
         axes.bar(width * (np.arange(len(counts)) + 0.5), counts, width=0.92 * width, color=BLUE)
         axes.set_xlabel("rows kept by a tile (% of k)")
         axes.set_ylabel("tiles")
         axes.set_xlim(0, 100)
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(True, axis="y")
     return figure
 
