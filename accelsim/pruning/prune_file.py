@@ -123,9 +123,7 @@ def prune_file(
     if masks is not None and (gradients is not None or stages is not None):
         raise OperandError("masks from a file leave nothing to score: give no gradients and no schedule with them")
     if stages is not None and gradients is not None:
-        raise OperandError(
-            "gradients belong to the weights of one stage: prune stage by stage instead of by a schedule"
-        )
+        raise OperandError("gradients belong to the weights of one stage; take them without a schedule")
     orientation: Orientation = "out_in" if out_in else "in_out"
     tensors, skipped = prunable(read_tensors(path, only), named=bool(only))
     matrices = {name: as_matrix(array, orientation) for name, array in tensors.items()}
