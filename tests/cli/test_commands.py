@@ -349,3 +349,39 @@ def test_names_do_not_lead_out_of_the_folder() -> None:
     result = example()
     renamed = dataclasses.replace(result, summary={**result.summary, "hardware": "../up", "workload": "a/../../b c"})
     assert folder_name(renamed) == "_up-a_.._.._b_c-dense-abababab"
+
+
+def with_interval(scheme: str, ratio: float) -> Result:
+    """A made-up result whose kernels are off by at most `ratio` either way."""
+    plain = example(scheme)
+    duration = plain.kernels["end_us"] - plain.kernels["begin_us"]
+    kernels = plain.kernels.assign(duration_us=duration, low_us=duration / ratio, high_us=duration * ratio)
+    latency = plain.value("latency_us")
+    ends = {"latency_low_us": latency / ratio, "latency_high_us": latency * ratio, "interval_basis": "made up"}
+    return Result({**plain.summary, **ends}, kernels, plain.units, plain.account, plain.energy)
+
+
+@pytest.mark.parametrize(("ratio", "shown"), [(1.05, "  1.59x (1."), (3.0, "  undecided, 1.59x (0.")])
+def test_tables_show_intervals_and_what_is_undecided(
+    ratio: float, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from accelsim.cli import report
+
+    base = with_interval("dense", ratio)
+    report.compare(Comparison((base, with_interval("tile_wise", ratio)), base))
+    printed = capsys.readouterr().out
+    assert shown in printed
+    assert "80 % interval (us)" in printed
+    assert f"{59 / ratio:.2f} to {59 * ratio:#.4g}" in printed
+    report.run(base)
+    printed = capsys.readouterr().out
+    assert "80 % interval (us)" in printed
+    assert "Interval: made up." in printed
+
+
+def test_tables_without_intervals_have_no_column_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+    from accelsim.cli import report
+
+    report.compare(Comparison((example("dense"), example("hdp")), example("dense")))
+    report.run(example("dense"))
+    assert "interval" not in capsys.readouterr().out

@@ -159,3 +159,17 @@ def test_sweep_of_one_point() -> None:
 def test_matplotlib_is_imported_late() -> None:
     code = "import sys, accelsim.show.figures, accelsim.show.sweeps; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_latency_bars_have_whiskers_where_an_interval_is_known() -> None:
+    plain = example("dense")
+    latency = plain.value("latency_us")
+    ends = {"latency_low_us": 0.8 * latency, "latency_high_us": 1.5 * latency}
+    known = Result({**plain.summary, **ends}, plain.kernels, plain.units, plain.account, plain.energy)
+    axes = latency_bars([known, example("hdp")])
+    drawn = [line for collection in axes.collections for line in collection.get_segments()]
+    assert [sorted(point[1] for point in line) for line in drawn] == [
+        [pytest.approx(0.8 * latency), pytest.approx(1.5 * latency)]
+    ]
+    assert axes.get_ylim()[1] > 1.5 * latency
+    assert not latency_bars([example("dense")]).collections
