@@ -1,116 +1,81 @@
-"""Writes the tables of docs/validation.md and of the README: ``python docs/error_tables.py``.
+"""Writes the tables of docs/validation.md and of the README from runs: ``python docs/error_tables.py``.
 
 Measured tables are found through ACCELSIM_DATA (default ``../shared`` beside the project), in its folder ``measured``.
+``--only NAME`` (any number of times) writes one of them. Without it all are written, ``intervals`` first, which
+measures hwconfigs/accuracy anew. Two keep what they hold unless they are asked for: ``refitted``, since fits take
+minutes (``--refit EVALUATIONS``), and ``speed``, which depends on the machine (``--only speed``).
 """
 
+import argparse
 import os
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # before Numba is imported; speed is that of one core
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
-from accelsim.config.loader import load_hardware  # noqa: E402
-from accelsim.validate import predict, read_rows, validate  # noqa: E402
-from accelsim.validate.calibrate import is_held_out  # noqa: E402
-from accelsim.validate.errors import summarise  # noqa: E402
-from accelsim.validate.regimes import REGIMES  # noqa: E402
-from accelsim.validate.run import rows_of  # noqa: E402
+import interval_tables  # noqa: E402
+from error_report import ablation, measured, published, speed, transferred  # noqa: E402
+from error_report.markdown import places, put  # noqa: E402
 
-PAGE = ROOT / "docs" / "validation.md"
-README = ROOT / "README.md"
-BEGIN, END = "<!-- errors -->\n", "<!-- end of errors -->\n"
-TABLES = {
-    "gemm_dense.csv": ["a100_sxm4_80gb", "h100_sxm5", "v100_sxm2", "t4"],
-    "gemm_sparse.csv": ["v100_pcie"],
+_T = TypeVar("_T")
+
+PAGES = (ROOT / "docs" / "validation.md", ROOT / "README.md")
+
+TABLES: dict[str, Callable[[Path], str]] = {
+    "machines": measured.machines,
+    "regimes": measured.regimes,
+    "decisions": measured.decisions,
+    "held_out": measured.held_out,
+    "switches": ablation.switches,
+    "mechanisms": ablation.mechanisms,
+    "transfer": transferred.transfer,
+    "by_parameter": transferred.by_parameter,
+    "published": published.others,
+    "speed": speed.speed,
 }
-CALIBRATED = ("a100_sxm4_80gb", "h100_sxm5")
-"""Machines whose YAML holds what `accelsim calibrate-hw` fitted, with its defaults of split and seed."""
-ENGINES = ("estimate", "events")
-_KEYS = ("mape_percent", "median_ape_percent", "p90_ape_percent", "bias_percent")
+"""By the name of the place where a page has it."""
+ON_REQUEST = ("speed",)
+INTERVALS = "intervals"
+REFITTED = "refitted"
 
 
-def tables(folder: Path) -> str:
-    """Errors by machine, by regime and of decisions, under both engines, as Markdown."""
-    summaries = [
-        validate(folder / name, hardware, engine=engine).summary()
-        for name, hardware in TABLES.items()
-        for engine in ENGINES
-    ]
-    head = ["MAPE (%)", "median (%)", "p90 (%)", "bias (%)"]
-    machines = [
-        [name, summary["engine"], found["n"], *_errors(found), *_errors(summary["roofline"]["gpus"].get(name))[:2]]
-        for summary in summaries
-        for name, found in summary["gpus"].items()
-    ]
-    regimes = [
-        [text, summary["engine"], summary["regimes"][key]["n"], *_errors(summary["regimes"][key])]
-        for key, (text, _) in REGIMES.items()
-        for summary in summaries[: len(ENGINES)]
-    ]
-    decided = [
-        [kind.replace("_", " "), summary["engine"], found["n"], *map(_short, list(found.values())[1:])]
-        for summary in summaries
-        for kind, found in summary["decisions"].items()
-    ]
-    return "\n".join([
-        _table(["calibrated machine", "engine", "rows", "n", *head], _halves(folder / "gemm_dense.csv")),
-        _table(["machine", "engine", "rows", *head, "roofline MAPE (%)", "roofline median (%)"], sorted(machines)),
-        _table(["regime, dense rows of all machines", "engine", "rows", *head], regimes),
-        _table(["speed-ups", "engine", "pairs", "MAPE (%)", "median (%)", "faster side right (%)"], decided),
-    ])  # fmt: skip
-
-
-def _halves(measured: Path) -> list[list[Any]]:
-    """Errors of the machines that were fitted to half of their rows, on that half and on the other."""
-    rows = read_rows(measured)
-    found: list[list[Any]] = []
-    for name in CALIBRATED:
-        gpu = load_hardware(name).gpu
-        for engine in ENGINES:
-            own = rows_of(rows, gpu, None, False, measured)
-            predicted = [prediction.latency_us or float("nan") for prediction in predict(own, gpu, engine)]
-            for half in (False, True):
-                taken = [i for i, row in enumerate(own) if is_held_out(row, 0.5, 0) == half]
-                errors = summarise([own[i].latency_us or 0.0 for i in taken], [predicted[i] for i in taken])
-                kind = "held out" if half else "calibrated"
-                found.append([name, engine, kind, errors.n, *_errors(errors.as_dict())])
-    return found
-
-
-def _errors(found: dict[str, Any] | None) -> list[str]:
-    return [_short(found[key]) if found else "" for key in _KEYS]
-
-
-def _short(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
-
-
-def _table(head: list[str], rows: Iterable[list[Any]]) -> str:
-    rule = ["---", "---", *["---:"] * (len(head) - 2)]
-    return "".join(f"| {' | '.join(map(str, cells))} |\n" for cells in [head, rule, *rows])
-
-
-def main() -> None:
-    """Put the tables where the page marks their place."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Put the tables where pages mark their places."""
+    names = ", ".join([INTERVALS, *TABLES])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=[INTERVALS, *TABLES], metavar="NAME", help=names)
+    parser.add_argument("--refit", type=int, metavar="EVALUATIONS", help="refit without each mechanism, so long")
+    given = parser.parse_args(arguments)
     folder = Path(os.environ.get("ACCELSIM_DATA", ROOT.parent / "shared")) / "measured"
     if not folder.is_dir():
         sys.exit(f"no measured tables in {folder}; set ACCELSIM_DATA to the folder that holds them")
-    _put(PAGE, tables(folder))
-    _put(README, summary(folder))
+    everything = [INTERVALS, *(name for name in TABLES if name not in ON_REQUEST)]
+    wanted = given.only or ([] if given.refit else everything)
+    if INTERVALS in wanted:
+        wanted = [name for name in wanted if name != INTERVALS]
+        _timed(INTERVALS, interval_tables.main)
+    texts = {name: _timed(name, partial(TABLES[name], folder)) for name in wanted}
+    if given.refit:
+        texts[REFITTED] = _timed(REFITTED, partial(ablation.refitted, folder, given.refit))
+    for page in PAGES:
+        put(page, texts)
+    homeless = sorted(texts.keys() - {name for page in PAGES for name in places(page)})
+    if homeless:
+        sys.exit(f"no page has a place for {', '.join(homeless)}")
 
 
-def summary(folder: Path) -> str:
-    """Held-out errors of the calibrated machines, for the README."""
-    held_out = [row[:2] + row[3:] for row in _halves(folder / "gemm_dense.csv") if row[2] == "held out"]
-    return _table(["held out", "engine", "rows", "MAPE (%)", "median (%)", "p90 (%)", "bias (%)"], held_out)
-
-
-def _put(page: Path, text: str) -> None:
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+def _timed(name: str, made: Callable[[], _T]) -> _T:
+    begin = time.monotonic()
+    text = made()
+    print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
+    return text
 
 
 if __name__ == "__main__":

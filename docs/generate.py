@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 from blocks import with_outputs  # noqa: E402
 from reference import config_page, with_options  # noqa: E402
 
-PAGES = ("README.md", "docs/tutorial.md", "docs/cli.md", "docs/schemes.md")
+PAGES = ("README.md", "docs/tutorial.md", "docs/cli.md", "docs/schemes.md", "docs/validation.md")
 """Pages whose blocks run."""
 
 FIGURES = {
