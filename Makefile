@@ -29,6 +29,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(RUN) benchmarks/bench_kernels.py
+	$(RUN) -m benchmarks.bench_sparse_kernels
 	$(RUN) -m benchmarks.bench_events
 
 # What README and pages take from runs. Needs the measured table only for docs/validation.md (ACCELSIM_DATA).
