@@ -19,6 +19,7 @@ from accelsim.validate.intervals import (  # noqa: E402
     PAIRS,
     Coverage,
     Measured,
+    carried_coverage,
     latency_coverage,
     measure_accuracy,
     speedup_coverage,
@@ -27,10 +28,13 @@ from accelsim.validate.intervals import (  # noqa: E402
 PAGE = ROOT / "docs" / "validation.md"
 BEGIN, END = "<!-- intervals -->\n", "<!-- end of intervals -->\n"
 TABLE = "gemm_dense.csv"
+OTHER = "gemm_sparse.csv"
+"""Dense and tile-wise rows under other software than that of `TABLE`, of which no interval is made."""
+ELSEWHERE = ("a100_sxm4_80gb", "v100_pcie")
 GPUS = ("a100_sxm4_80gb", "h100_sxm5", "v100_sxm2", "t4")
 
 
-def tables(found: list[Measured]) -> str:
+def tables(found: list[Measured], folder: Path) -> str:
     """Intervals by GPU, engine and regime, and how many measurements fall inside, as Markdown."""
     widths = [
         [each.accuracy.of_gpu, engine, REGIMES.get(regime, "all"), one.n, *map(_three, (one.low, one.median, one.high))]
@@ -43,6 +47,13 @@ def tables(found: list[Measured]) -> str:
         for engine in ENGINES
         for each in found
     ]
+    for name in ELSEWHERE:
+        for engine in ENGINES:
+            apart = carried_coverage(folder / OTHER, name, engine)
+            held.append([f"latencies of {name} in another table", engine, *_cells(apart["latency"])])
+            if apart["dense_against_sparse"].n:
+                text = f"speed-ups of {name} in another table: dense against tile-wise"
+                held.append([text, engine, *_cells(apart["dense_against_sparse"])])
     for engine in ENGINES:
         checked = speedup_coverage([each.frames[engine] for each in found])
         held += [[f"speed-ups: {PAIRS[kind]}", engine, *_cells(one)] for kind, one in checked.items()]
@@ -79,7 +90,7 @@ def main() -> None:
     text = PAGE.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    PAGE.write_text(f"{head}{BEGIN}\n{tables(found)}\n{END}{tail}", encoding="utf-8")
+    PAGE.write_text(f"{head}{BEGIN}\n{tables(found, measured.parent)}\n{END}{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -30,7 +30,7 @@ from accelsim.config.accuracy import (
     regime_of,
 )
 from accelsim.config.hardware import Dtype, Gpu
-from accelsim.config.loader import load_hardware
+from accelsim.config.loader import load_accuracy, load_hardware
 from accelsim.config.record import gpu_digest
 from accelsim.errors import UserError
 from accelsim.results.intervals import UNDECIDED, Interval, quotient, verdict, widened
@@ -47,6 +47,7 @@ _TAIL = (1 - INTERVAL_PERCENT / 100) / 2
 PAIRS = {
     "gpu_against_gpu": "one GPU against another, one shape",
     "neighbours": "one GPU, shapes of one n and k, m and the next larger",
+    "dense_against_sparse": "one GPU, one shape, dense against tile-wise",
 }
 """Kinds of pairs whose speed-ups are checked."""
 
@@ -213,6 +214,50 @@ def speedup_coverage(frames: Sequence[pd.DataFrame]) -> dict[str, Coverage]:
         "gpu_against_gpu": _pair_coverage(_gpu_pairs(entries)),
         "neighbours": _pair_coverage(_neighbours(entries)),
     }
+
+
+def carried_coverage(measured: str | Path, hardware: str, engine: AccuracyEngine) -> dict[str, Coverage]:
+    """How well the intervals that a machine carries hold on a table that they were not made of.
+
+    Parameters
+    ----------
+    measured : str or path-like
+        CSV with rows of the machine, dense or tile-wise.
+    hardware : str
+        Name or path of a GPU that names an accuracy, its own or a borrowed one.
+    engine : str
+        estimate or events.
+
+    Returns
+    -------
+    dict
+        latency, and dense_against_sparse: speed-ups of tile-wise over dense products of one shape.
+
+    Raises
+    ------
+    UserError
+        When the table has no row of the machine, or the machine names no accuracy of that engine.
+    """
+    gpu = load_hardware(hardware).gpu
+    accuracy = None if gpu.accuracy is None else load_accuracy(gpu.accuracy)
+    if accuracy is None or engine not in accuracy.engines:
+        raise UserError(f"{gpu.name} names no accuracy under {engine}; measure one with accelsim accuracy-hw")
+    rows = rows_of(read_rows(measured), gpu, None, False, measured)
+    frame = held_out_rows([row for row in rows if row.latency_us], gpu, engine, 0)
+    entries: list[_Entry] = []
+    for record in frame.to_dict("records"):
+        spread = accuracy.spread(engine, record["rows_of_c"], record["predicted_us"])
+        assert spread is not None
+        found = widened(record["predicted_us"], spread.low, spread.high)
+        entries.append({**{str(key): value for key, value in record.items()}, "interval": found})
+    inside = [one["interval"].low <= one["measured_us"] <= one["interval"].high for one in entries]
+    pairs = (
+        (dense, sparse)
+        for alike in _groups(entries, SHAPE)
+        for dense, sparse in product(alike, alike)
+        if dense["op"] == "gemm" and sparse["op"] == "tilewise"
+    )
+    return {"latency": Coverage(len(inside), _percent(inside)), "dense_against_sparse": _pair_coverage(pairs)}
 
 
 _Entry = dict[str, Any]

@@ -19,6 +19,7 @@ from accelsim.validate.accuracy_yaml import accuracy_yaml
 from accelsim.validate.calibrate import is_held_out
 from accelsim.validate.intervals import (
     Coverage,
+    carried_coverage,
     held_out_rows,
     latency_coverage,
     measure_accuracy,
@@ -156,6 +157,21 @@ def test_unfit_requests_are_refused(table: Path, tmp_path: Path, capsys: pytest.
     assert "name it" in capsys.readouterr().err
     assert main(["accuracy-hw", str(table), "--hw", "t4", "-o", str(tmp_path / "no" / "a.yaml")]) == 2
     assert "no such folder" in capsys.readouterr().err
+
+
+def test_carried_intervals_are_judged_on_another_table(table: Path, tmp_path: Path) -> None:
+    accuracy, frame = load_accuracy("accuracy_t4"), measure_accuracy(table, "t4", holdout=1).frames["events"]
+    ends = [accuracy.spread("events", *row) for row in zip(frame["rows_of_c"], frame["predicted_us"], strict=True)]
+    expected = 100 * sum(end is not None and end.high >= RATIO for end in ends) / len(SHAPES)
+    found = carried_coverage(table, "t4", "events")
+    assert found["latency"] == Coverage(len(SHAPES), expected)
+    assert found["dense_against_sparse"].n == 0
+    sparse = _row((640, 1024, 2048), 1e4).replace("gemm,", "tilewise,").replace(",0.0,", ",0.75,")
+    both = write(tmp_path, _row((640, 1024, 2048), 50.0), sparse)
+    one = carried_coverage(both, "t4", "estimate")["dense_against_sparse"]
+    assert (one.n, one.inside_percent) == (1, 0.0)
+    with pytest.raises(UserError, match="rtx3090 names no accuracy under events"):
+        carried_coverage(both, "rtx3090", "events")
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the measured tables (set ACCELSIM_DATA)")
