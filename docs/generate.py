@@ -16,9 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 from blocks import with_outputs  # noqa: E402
+from pattern_figures import pattern_figures  # noqa: E402
 from reference import config_page, with_options  # noqa: E402
 
-PAGES = ("README.md", "docs/tutorial.md", "docs/cli.md", "docs/schemes.md", "docs/validation.md")
+PAGES = ("README.md", "docs/tutorial.md", "docs/cli.md", "docs/schemes.md", "docs/patterns.md", "docs/validation.md")
 """Pages whose blocks run."""
 
 FIGURES = {
@@ -58,7 +59,7 @@ def main() -> None:
     for path in PAGES:
         with tempfile.TemporaryDirectory() as folder:
             _write(path, with_outputs((ROOT / path).read_text(encoding="utf-8"), Path(folder)).encode())
-    for path, content in figures().items():
+    for path, content in (figures() | pattern_figures()).items():
         _write(path, content)
 
 

@@ -13,7 +13,9 @@ from accelsim.config import hardware, options, quantity, workload
 from accelsim.config.accuracy import Accuracy
 from accelsim.config.actions import ACTIONS, STATIC
 from accelsim.config.base import Spec
+from accelsim.config.patterns import PATTERNS
 from accelsim.config.quantity import CANONICAL, UNITS
+from accelsim.config.schedules import Schedule
 from accelsim.explore.spec import SweepSpec
 
 _DIMENSIONS = {getattr(quantity, dimension.capitalize()): dimension for dimension in UNITS}
@@ -43,6 +45,12 @@ _SECTIONS: tuple[tuple[str, str, tuple[type[Spec], ...]], ...] = (
         ),
     ),
     ("Options of a run", "`--set mapping.KEY=VALUE` and so on.", (options.Mapping, options.TileWise, options.Hdp)),
+    (
+        "Pattern",
+        "Which weights go, for `accelsim prune`; its `kind` is the pattern's name. See [patterns](patterns.md).",
+        tuple(PATTERNS.values()),
+    ),
+    ("Schedule", "Stages of gradual pruning, `workloads/schedules/`.", (Schedule,)),
     ("Sweep", "Files of kind `sweep`, for `accelsim sweep`.", (SweepSpec,)),
 )
 _TITLES = {options.Mapping: "mapping", options.TileWise: "tile_wise", options.Hdp: "hdp", hardware.Dram: "DRAM"}
@@ -55,7 +63,7 @@ _HEAD = """\
 Every key of every YAML file, with its default and what it may be. A key that is not listed here is an error that names
 the file, the line and what is allowed.
 
-- A file's `kind` says which table holds: {kinds}.
+- A file's (or a pattern's) `kind` says which table holds: {kinds}.
 - `extends: NAME-OR-PATH` at the top of a file takes everything from another file of the same kind and changes what is
   given again: mappings key by key, everything else as a whole. A path is relative to the file that holds it.
 - Any file may have a `name` (its file name when left out) and a `description`. Hardware files have `sources`: for each

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.show.style import BLUE, new_figure, style
+from accelsim.show.style import BLUE, PALETTE, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,6 +85,30 @@ def rows_figure(counts: Sequence[int] | NDArray[np.int64]) -> "Figure":
         axes.set_xlim(0, 100)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(True, axis="y")
+    return figure
+
+
+def norm_figure(norms: Mapping[str, Sequence[tuple[float, float]]]) -> "Figure":
+    """Share of the norm that is kept over sparsity, a line for each pattern.
+
+    Parameters
+    ----------
+    norms : mapping of title to sequence of (sparsity, norm)
+        Share of weights that are pruned, and Frobenius norm of the kept ones over that of all.
+    """
+    with style():
+        figure = new_figure(5.4, 3.2)
+        axes = figure.subplots()
+        for index, (title, points) in enumerate(norms.items()):
+            sparsities, values = 100 * np.array(points).T
+            axes.plot(
+                sparsities, values, color=PALETTE[index % len(PALETTE)], marker="osD^vP*X"[index % 8], markersize=4,
+                linewidth=1.3, label=title,
+            )  # fmt: skip
+        axes.set_xlabel("weights pruned (%)")
+        axes.set_ylabel("norm kept (%)")
+        axes.grid(True, axis="y")
+        figure.legend(loc="outside right upper")
     return figure
 
 
