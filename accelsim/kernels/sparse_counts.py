@@ -6,6 +6,7 @@ elements are the only rows there are). What it loads in one k-step counts once, 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,16 @@ def _column_ranges(
         last[number] = begin + np.searchsorted(own, k1[number])
 
 
+def _check(weights: TiledForm, blocks: Blocks, m: int) -> None:
+    """Raises ValueError when a thread block leaves the operands, of however many batch items."""
+    check_tiles(weights, blocks, int(np.max(blocks.batch, initial=0)) + 1, m)
+
+
+def _extents(blocks: Blocks) -> tuple[IntArray, IntArray, IntArray]:
+    """Output rows, columns and rows of the weights of each thread block."""
+    return blocks.m1 - blocks.m0, blocks.n1 - blocks.n0, blocks.k1 - blocks.k0
+
+
 def _step_slots(weights: GroupedForm, tile_k: int) -> int:
     """Slots of a k-step; a whole tile where there are no k-steps."""
     check(tile_k % weights.group == 0, f"tile_k must be a multiple of the group {weights.group}, not {tile_k}")
@@ -154,8 +165,7 @@ def count_groups(
 ) -> SparseCounts:  # fmt: skip
     """Counts of a product with N:M, vector-wise or tile-vector-wise weights.
 
-    The unit multiplies each slot once, so 2:4 executes half of the dense MACs. Activations of all rows of a group are
-    loaded; the unit picks among them.
+    The unit multiplies each slot once: 2:4 executes half of the dense MACs. It loads all rows of a group of A.
 
     Parameters
     ----------
@@ -181,15 +191,11 @@ def count_groups(
     ValueError
         For thread blocks that leave the operands or cut a group, for such a k-step, or an unknown layout.
     """
-    check_tiles(weights, blocks, int(np.max(blocks.batch, initial=0)) + 1, m)
+    _check(weights, blocks, m)
     check_groups(weights, blocks)
-
-    def count(*ranges: IntArray) -> tuple[IntArray, ...]:
-        return _grouped_weights(weights, element_bytes, tile_k, *ranges)
-
     keys = blocks.weight_tile, blocks.n0, blocks.n1, blocks.k0, blocks.k1
-    kept, sectors, metadata = _each_distinct(count, *keys)
-    rows, columns, run = blocks.m1 - blocks.m0, blocks.n1 - blocks.n0, blocks.k1 - blocks.k0
+    kept, sectors, metadata = _each_distinct(partial(_grouped_weights, weights, element_bytes, tile_k), *keys)
+    rows, columns, run = _extents(blocks)
     slots = -(-run // weights.group) * weights.slots
     offsets = 0 if weights.row_offset is None else INDEX_BYTES * (run + columns)
     return SparseCounts(
@@ -214,10 +220,10 @@ def count_block_sparse(
     A thread block gathers the rows of A of the blocks that its block column keeps. It reads where these begin and end
     and the block row of each, in whole or in part.
     """
-    check_tiles(weights, blocks, int(np.max(blocks.batch, initial=0)) + 1, m)
+    _check(weights, blocks, m)
     tile, height, width = blocks.weight_tile, weights.block_rows, weights.block_columns
     first = weights.column_start[tile]
-    rows, columns, run = blocks.m1 - blocks.m0, blocks.n1 - blocks.n0, blocks.k1 - blocks.k0
+    rows, columns, run = _extents(blocks)
     touched = np.where(run > 0, -(-blocks.k1 // height) - blocks.k0 // height, 0)
 
     def count(n0: IntArray, n1: IntArray, k0: IntArray, k1: IntArray) -> tuple[IntArray]:
@@ -249,10 +255,10 @@ def count_tile_wise(
     A thread block gathers the rows of A that its tile keeps by their offsets, and writes by those of its columns. Each
     packed tile begins on a sector.
     """
-    check_tiles(weights, blocks, int(np.max(blocks.batch, initial=0)) + 1, m)
+    _check(weights, blocks, m)
     tile = blocks.weight_tile
     first, width = weights.column_start[tile], np.diff(weights.column_start)[tile]
-    rows, columns, run = blocks.m1 - blocks.m0, blocks.n1 - blocks.n0, blocks.k1 - blocks.k0
+    rows, columns, run = _extents(blocks)
 
     def count(n0: IntArray, n1: IntArray, k0: IntArray, k1: IntArray, width: IntArray) -> tuple[IntArray]:
         return (matrix_sectors(k0, k1, n0, n1, width, element_bytes, row_step=tile_k),)
@@ -307,14 +313,11 @@ def count_elements(
     block reads the pointers to its columns and the row index of every element. With `onto` (an overlay) it reads and
     writes the outputs of those columns alone that have an element.
     """
-    check_tiles(weights, blocks, int(np.max(blocks.batch, initial=0)) + 1, m)
-
-    def count(*ranges: IntArray) -> tuple[IntArray, ...]:
-        return _element_loads(weights, m, element_bytes, tile_k, layout, *ranges)
-
+    _check(weights, blocks, m)
     keys = blocks.m0, blocks.m1, blocks.n0, blocks.n1, blocks.k0, blocks.k1
-    elements, occupied, a_sectors, value_sectors = _each_distinct(count, *keys)
-    rows, columns = blocks.m1 - blocks.m0, blocks.n1 - blocks.n0
+    loads = partial(_element_loads, weights, m, element_bytes, tile_k, layout)
+    elements, occupied, a_sectors, value_sectors = _each_distinct(loads, *keys)
+    rows, columns, _ = _extents(blocks)
     written = rows * (occupied if onto else columns) * output_bytes
     return SparseCounts(
         effectual_macs=rows * elements,

@@ -137,6 +137,30 @@ def place_array(weights: GroupedForm, threads: int | None = None) -> NDArray[np.
     return places
 
 
+def _check_grouped(a: Array, weights: GroupedForm, blocks: Blocks) -> None:
+    """Raises ValueError when operands do not match or a thread block leaves them."""
+    batch, m, k = a.shape
+    check(k == weights.k, f"A has {k} columns, the weights have {weights.k} rows")
+    check(bool(np.isfinite(a).all()), "A must be finite")
+    check(1 <= weights.slots <= weights.group <= DEPTH, f"{weights.slots}:{weights.group} is no pattern")
+    check_tiles(weights, blocks, batch, m)
+    check_groups(weights, blocks)
+
+
+def _weight_panels(
+    weights: GroupedForm, blocks: Blocks, integer: bool, threads: int | None
+) -> tuple[Array, Array, IntArray, IntArray]:
+    """Panels of values and of places, and where the strip of each thread block begins in them and how deep it is."""
+    values = sparse_values(weights, int(weights.value_start[-1]), integer)
+    places = place_array(weights, threads)
+    tile = blocks.weight_tile
+    depth = _slot_rows(weights)[tile]
+    start = weights.value_start[tile] + blocks.n0 - weights.column_start[tile]
+    strips = Strips(start, np.diff(weights.column_start)[tile], blocks.n1 - blocks.n0, depth, start)
+    value_panels, panel = pack(pack_columns, COLUMNS, values, strips, threads)
+    return value_panels, pack(pack_columns, COLUMNS, places, strips, threads)[0], panel, depth
+
+
 def grouped_product(a: Array, weights: GroupedForm, blocks: Blocks, *, threads: int | None = None) -> Array:
     """Output of a plan with N:M, vector-wise or tile-vector-wise weights.
 
@@ -165,32 +189,20 @@ def grouped_product(a: Array, weights: GroupedForm, blocks: Blocks, *, threads: 
         leaves the operands.
     """
     a = operand(a, "a")
-    batch, m, k = a.shape
-    check(k == weights.k, f"A has {k} columns, the weights have {weights.k} rows")
-    check(bool(np.isfinite(a).all()), "A must be finite")
-    check(1 <= weights.slots <= weights.group <= DEPTH, f"{weights.slots}:{weights.group} is no pattern")
-    check_tiles(weights, blocks, batch, m)
-    check_groups(weights, blocks)
-    values = sparse_values(weights, int(weights.value_start[-1]), a.dtype == np.int8)
-    places = place_array(weights, threads)
+    _check_grouped(a, weights, blocks)
+    value_panels, place_panels, b_panel, depth = _weight_panels(weights, blocks, a.dtype == np.int8, threads)
     kept_row, kept_column = kept_rows(weights), kept_columns(weights)
-    tile_of = blocks.weight_tile
-    depth = _slot_rows(weights)[tile_of]
-    start = weights.value_start[tile_of] + blocks.n0 - weights.column_start[tile_of]
-    strips = Strips(start, np.diff(weights.column_start)[tile_of], blocks.n1 - blocks.n0, depth, start)
-    value_panels, b_panel = pack(pack_columns, COLUMNS, values, strips, threads)
-    place_panels, _ = pack(pack_columns, COLUMNS, places, strips, threads)
     a_panels, a_panel = pack_a(a, blocks, threads)
-    tiles = sort_tiles(blocks, a_panel, b_panel, depth, weights.row_start[tile_of])
+    tiles = sort_tiles(blocks, a_panel, b_panel, depth, weights.row_start[blocks.weight_tile])
     height, width = tile_size(blocks)
-    out = np.zeros((batch, m, weights.n), accumulator_type(a.dtype))
+    out = np.zeros((*a.shape[:2], weights.n), accumulator_type(a.dtype))
 
     def work(first: int, last: int) -> None:
         tile, panel = aligned_empty(height * width, out.dtype), aligned_empty(width * DEPTH)
         gathered = aligned_empty(height * DEPTH if len(kept_row) else 0)
         arrays: tuple[Any, ...] = (kept_row, kept_column, gathered, panel, tile, out)
         pattern = weights.slots, weights.group
-        _multiply_groups(first, last, tiles, a_panels, k, value_panels, place_panels, *pattern, *arrays)
+        _multiply_groups(first, last, tiles, a_panels, weights.k, value_panels, place_panels, *pattern, *arrays)
 
     share(work, len(tiles.first_block) - 1, threads)
     return out

@@ -257,6 +257,15 @@ def pack_group_mask(weights: NDArray[Any] | None, mask: GroupMask) -> GroupedWei
     return pack_groups(weights, mask.dense, mask.keep, mask.group)
 
 
+def _compress_tile(weights: NDArray[Any] | None, mask: TileVectorWiseMask, tile: int) -> _Compressed:
+    """Kept values of a tile, in groups along the rows that it keeps."""
+    rows, columns, inner = mask.tiles.rows[tile], mask.tiles.columns[tile], mask.inner[tile]
+    if inner.shape != (len(rows), len(columns)):
+        raise OperandError(f"tile {tile} keeps {len(rows)} rows and {len(columns)} columns, its mask is {inner.shape}")
+    own = None if weights is None else weights[np.ix_(rows, columns)]
+    return _compress(own, check_mask(inner), mask.keep, mask.group, f"tile {tile}: ")
+
+
 def pack_tile_vector_wise(weights: NDArray[Any] | None, mask: TileVectorWiseMask) -> GroupedWeights:
     """Pack tile-vector-wise weights: groups along the rows that each tile keeps.
 
@@ -278,15 +287,7 @@ def pack_tile_vector_wise(weights: NDArray[Any] | None, mask: TileVectorWiseMask
     _check_pattern(mask.keep, mask.group)
     check_shape(weights, mask.k, mask.n)
     index = pack(None, mask.tiles)
-    parts = []
-    for tile, inner in enumerate(mask.inner):
-        rows, columns = mask.tiles.rows[tile], mask.tiles.columns[tile]
-        if inner.shape != (len(rows), len(columns)):
-            raise OperandError(
-                f"tile {tile} keeps {len(rows)} rows and {len(columns)} columns, its mask is {inner.shape}"
-            )
-        own = None if weights is None else weights[np.ix_(rows, columns)]
-        parts.append(_compress(own, check_mask(inner), mask.keep, mask.group, f"tile {tile}: "))
+    parts = [_compress_tile(weights, mask, tile) for tile in range(len(mask.tiles.rows))]
     metadata, metadata_start = _joined([part.metadata for part in parts], np.uint32)
     group_kept, group_start = _joined([part.kept for part in parts], np.int16)
     values = [part.values for part in parts if part.values is not None]
@@ -300,7 +301,7 @@ def pack_tile_vector_wise(weights: NDArray[Any] | None, mask: TileVectorWiseMask
         column_start=index.column_start,
         row_offset=index.row_offset,
         column_offset=index.column_offset,
-        values=None if weights is None else _joined(list(values), np.float32)[0],
+        values=None if weights is None else _joined(values, np.float32)[0],
         value_start=starts(groups * mask.keep * index.column_count),
         metadata=metadata,
         metadata_start=metadata_start,
