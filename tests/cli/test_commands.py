@@ -385,3 +385,19 @@ def test_tables_without_intervals_have_no_column_for_them(capsys: pytest.Capture
     report.compare(Comparison((example("dense"), example("hdp")), example("dense")))
     report.run(example("dense"))
     assert "interval" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("known", "told"), [(True, 1), (False, 0)])
+def test_a_sweep_tells_what_is_undecided(known: bool, told: int, capsys: pytest.CaptureFixture[str]) -> None:
+    from accelsim.cli import sweep
+    from accelsim.explore import SweepRun
+
+    def record(tile: int, latency: float) -> dict[str, Any]:
+        ends = {"latency_low_us": 0.9 * latency, "latency_high_us": 1.1 * latency} if known else {}
+        return {"tile": tile, "error": None, "latency_us": latency, "cycles": 1, "energy_uj": 1.0, **ends}
+
+    sweep._report(SweepRun("tiles", ("tile",), (record(64, 20.0), record(128, 10.0), record(256, 10.5))))
+    printed = capsys.readouterr().out
+    assert printed.count("Undecided, since within the errors of both: 1 of 3 points and the fastest.") == told
+    assert printed.count("80 % interval (us)") == told
+    assert printed.count("9.450 to 11.55") == told
