@@ -60,12 +60,17 @@ def mechanisms(folder: Path) -> str:
     """Mean and median error without each mechanism, all else as fitted."""
     full = _frames(folder)
     head = ["without", *(f"{name}, mean / median (%)" for name in GPUS.values())]
-    rows: list[list[Any]] = [["(nothing)", *map(_pair, map(_errors, full.values())), ""]]
+    rows: list[list[Any]] = [whole_model(folder)]
     for name in MECHANISMS:
         off = _frames(folder, name)
         cells = [_pair(_errors(off[gpu]), _errors(full[gpu])) for gpu in GPUS]
         rows.append([f"`{name}`", *cells, _most_moved(full, off)])
     return table([*head, "regime that moves most, mean (%)"], rows, texts=1)
+
+
+def whole_model(folder: Path) -> list[Any]:
+    """The first row of that table."""
+    return ["(nothing)", *map(_pair, map(_errors, _frames(folder).values())), ""]
 
 
 def _pair(found: ErrorSummary, full: ErrorSummary | None = None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-MARKED = re.compile(r"(<!-- errors: (\w+) -->\n).*?(<!-- end of errors -->\n)", re.S)
+MARKED = re.compile(r"(<!-- errors: (\w+) -->\n)(.*?)(<!-- end of errors -->\n)", re.S)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]], texts: int = 2) -> str:
@@ -24,15 +24,15 @@ def signed(value: float) -> str:
     return "0.0" if abs(value) < 0.05 else f"{value:+.1f}"
 
 
-def places(page: Path) -> list[str]:
-    """Names that a page has a place for, in order."""
-    return [match[2] for match in MARKED.finditer(page.read_text(encoding="utf-8"))]
+def places(page: Path) -> dict[str, str]:
+    """What a page holds at each of its places, by name."""
+    return {match[2]: match[3].strip() for match in MARKED.finditer(page.read_text(encoding="utf-8"))}
 
 
 def put(page: Path, texts: dict[str, str]) -> None:
     """Put texts where a page marks their places; places without a text keep what they hold."""
 
     def replaced(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{texts[match[2]]}\n{match[3]}" if match[2] in texts else match[0]
+        return f"{match[1]}\n{texts[match[2]]}\n{match[4]}" if match[2] in texts else match[0]
 
     page.write_text(MARKED.sub(replaced, page.read_text(encoding="utf-8")), encoding="utf-8")

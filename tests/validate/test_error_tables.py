@@ -1,5 +1,6 @@
 """The script that writes the tables of docs/validation.md and the README, on made-up measurements."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from accelsim.validate.transfer import CARRIED
 from tests.validate.tables import dense, write
 
 DOCS = Path(__file__).parents[2] / "docs"
+DATA = Path(os.environ.get("ACCELSIM_DATA", DOCS.parents[1] / "shared")) / "measured"
 GPUS = {
     "a100_sxm4_80gb": ("A100-SXM4-80GB", "bf16"),
     "h100_sxm5": ("H100-SXM5-80GB", "bf16"),
@@ -129,3 +131,14 @@ def test_only_what_was_asked_for_is_put_on_a_page(
 def test_pages_have_a_place_for_every_table(script: ModuleType) -> None:
     there = [name for page in script.PAGES for name in script.places(page)]
     assert sorted(there) == sorted([*script.TABLES, script.REFITTED])
+
+
+def test_the_page_tells_what_can_be_switched_off_now(script: ModuleType) -> None:
+    committed = script.places(DOCS / "validation.md")["switches"]
+    assert committed == script.TABLES["switches"](Path()).strip(), "run: python docs/error_tables.py --only switches"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the measured tables (set ACCELSIM_DATA)")
+def test_the_page_tells_errors_of_the_machines_as_they_are_now(script: ModuleType) -> None:
+    committed = _cells(script.places(DOCS / "validation.md")["mechanisms"])[0]
+    assert committed[:3] == script.ablation.whole_model(DATA)[:3], "run: python docs/error_tables.py"
