@@ -19,7 +19,15 @@ from blocks import with_outputs  # noqa: E402
 from pattern_figures import pattern_figures  # noqa: E402
 from reference import config_page, with_options  # noqa: E402
 
-PAGES = ("README.md", "docs/tutorial.md", "docs/cli.md", "docs/schemes.md", "docs/patterns.md", "docs/validation.md")
+PAGES = (
+    "README.md",
+    "docs/tutorial.md",
+    "docs/cli.md",
+    "docs/schemes.md",
+    "docs/patterns.md",
+    "docs/formats.md",
+    "docs/validation.md",
+)
 """Pages whose blocks run."""
 
 FIGURES = {
