@@ -163,9 +163,8 @@ def count_groups(
     weights: GroupedForm, blocks: Blocks, m: int, element_bytes: int, output_bytes: int, *, tile_k: int = 0,
     layout: ActivationLayout = "transposed",
 ) -> SparseCounts:  # fmt: skip
-    """Counts of a product with N:M, vector-wise or tile-vector-wise weights.
-
-    The unit multiplies each slot once: 2:4 executes half of the dense MACs. It loads all rows of a group of A.
+    """Counts of a product with N:M, vector-wise or tile-vector-wise weights. The unit multiplies each slot once, so 2:4
+    executes half of the dense MACs. It loads the activations of all rows of a group.
 
     Parameters
     ----------
@@ -189,12 +188,12 @@ def count_groups(
     Raises
     ------
     ValueError
-        For thread blocks that leave the operands or cut a group, for such a k-step, or an unknown layout.
+        For thread blocks that leave the operands, for one or a k-step that cuts a group, or an unknown layout.
     """
     _check(weights, blocks, m)
     check_groups(weights, blocks)
-    keys = blocks.weight_tile, blocks.n0, blocks.n1, blocks.k0, blocks.k1
-    kept, sectors, metadata = _each_distinct(partial(_grouped_weights, weights, element_bytes, tile_k), *keys)
+    loads = partial(_grouped_weights, weights, element_bytes, tile_k)
+    kept, sectors, metadata = _each_distinct(loads, blocks.weight_tile, blocks.n0, blocks.n1, blocks.k0, blocks.k1)
     rows, columns, run = _extents(blocks)
     slots = -(-run // weights.group) * weights.slots
     offsets = 0 if weights.row_offset is None else INDEX_BYTES * (run + columns)
