@@ -14,46 +14,85 @@ if TYPE_CHECKING:
     from accelsim.config.patterns import Pattern
     from accelsim.pruning.prune_file import Pruned
 
-_PATTERNS = "element_wise, vector_wise, block_wise, n_m, tile_wise, tile_element_wise or tile_vector_wise."
 _FAR = 0.02
 """A sparsity this far from the asked one is pointed out."""
 
 
+Weights = Annotated[Path, typer.Argument(metavar="WEIGHTS", help="File of tensors, .npz or .safetensors.")]
+Kind = Annotated[
+    str,
+    typer.Option(help="element_wise, vector_wise, block_wise, n_m, tile_wise, tile_element_wise or tile_vector_wise."),
+]
+Sparsity = Annotated[float | None, typer.Option(show_default=False, help="Share of weights to prune; n_m has its own.")]
+Granularity = Annotated[int | None, typer.Option(show_default=False, help="Kept columns of a tile (G).")]
+Block = Annotated[
+    str | None, typer.Option(metavar="ROWSxCOLUMNS", show_default=False, help="Size of a block, as 32x32.")
+]
+Vector = Annotated[int | None, typer.Option(show_default=False, help="Weights of a vector along k.")]
+NofM = Annotated[
+    str | None, typer.Option("--nm", metavar="N:M", show_default=False, help="For n_m: weights that a group keeps.")
+]
+Delta = Annotated[
+    float | None, typer.Option(show_default=False, help="Share of weights that tile_element_wise restores.")
+]
+Stages = Annotated[int | None, typer.Option(show_default=False, help="Of tiles: 2 columns, then rows; 1 rows alone.")]
+Threshold = Annotated[
+    str | None, typer.Option(show_default=False, help="per_layer, or global: all layers ranked as one.")
+]
+PerDimension = Annotated[
+    bool, typer.Option("--per-dimension", help="--sparsity is of columns and again of rows (tile_wise).")
+]
+AprioriBlocks = Annotated[
+    int | None, typer.Option(show_default=False, help="Column blocks that tile_wise prunes first.")
+]
+AprioriWidth = Annotated[int | None, typer.Option(show_default=False, help="Columns of such a block.")]
+Gradients = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", show_default=False, help="Gradients by the weights' names; scores are (g w)^2."),
+]
+Schedule = Annotated[
+    str | None,
+    typer.Option(show_default=False, help="Prune in a schedule's stages, as far as --sparsity, without training."),
+]
+Masks = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.npz", show_default=False, help="Apply these masks instead, if they are of the pattern."),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", show_default=False, help="Tensors to prune, as 'encoder.*'; any number of times."),
+]
+Orientation = Annotated[
+    str, typer.Option(help="in_out: tensors are [in, out]; out_in: [out, in], as PyTorch has them.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="DIR", file_okay=False, show_default=False, help="Folder to save to."),
+]
+Pictures = Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the masks into --out.")]
+
+
 def prune(
-    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="File of tensors, .npz or .safetensors.")],
-    pattern: Annotated[str, typer.Option(help=_PATTERNS)],
-    sparsity: Annotated[float | None, typer.Option(help="Share of weights to prune; n_m has its own.")] = None,
-    granularity: Annotated[int | None, typer.Option(help="Kept columns of a tile (G).")] = None,
-    block: Annotated[str | None, typer.Option(metavar="ROWSxCOLUMNS", help="Size of a block, as 32x32.")] = None,
-    vector: Annotated[int | None, typer.Option(help="Weights of a vector along k.")] = None,
-    nm: Annotated[str | None, typer.Option("--nm", metavar="N:M", help="For n_m: weights that a group keeps.")] = None,
-    delta: Annotated[float | None, typer.Option(help="Share of weights that tile_element_wise restores.")] = None,
-    stages: Annotated[int | None, typer.Option(help="Of tiles: 2 columns, then rows; 1 rows alone.")] = None,
-    threshold: Annotated[str | None, typer.Option(help="per_layer, or global: all layers ranked as one.")] = None,
-    per_dimension: Annotated[
-        bool, typer.Option("--per-dimension", help="--sparsity is of columns and again of rows (tile_wise).")
-    ] = False,
-    apriori_blocks: Annotated[int | None, typer.Option(help="Column blocks that tile_wise prunes first.")] = None,
-    apriori_width: Annotated[int | None, typer.Option(help="Columns of such a block.")] = None,
-    gradients: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Gradients by the names of the weights; scores are (g w)^2.")
-    ] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="Prune in the stages of a schedule, as far as --sparsity, without training.")
-    ] = None,
-    masks: Annotated[
-        Path | None, typer.Option(metavar="FILE.npz", help="Apply these masks instead, if they are of the pattern.")
-    ] = None,
-    only: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Tensors to prune, as 'encoder.*'; any number of times.")
-    ] = None,
-    orientation: Annotated[
-        str, typer.Option(help="in_out: tensors are [in, out]; out_in: [out, in], as PyTorch has them.")
-    ] = "in_out",
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Folder to save to.")
-    ] = None,
-    pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the masks into --out.")] = True,
+    weights: Weights,
+    pattern: Kind,
+    sparsity: Sparsity = None,
+    granularity: Granularity = None,
+    block: Block = None,
+    vector: Vector = None,
+    nm: NofM = None,
+    delta: Delta = None,
+    stages: Stages = None,
+    threshold: Threshold = None,
+    per_dimension: PerDimension = False,
+    apriori_blocks: AprioriBlocks = None,
+    apriori_width: AprioriWidth = None,
+    gradients: Gradients = None,
+    schedule: Schedule = None,
+    masks: Masks = None,
+    only: Only = None,
+    orientation: Orientation = "in_out",
+    out: Out = None,
+    pictures: Pictures = True,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -76,14 +115,7 @@ def prune(
     )  # fmt: skip
     if out is not None:
         _save(pruned, out, pictures)
-    if json:
-        from accelsim.results.store import json_text
-
-        output.document(json_text(pruned.as_dict()))
-    elif not quiet:
-        _report(pruned)
-    if out is not None and not quiet:
-        output.message(f"saved {out}")
+    _show(pruned, out, json, quiet)
 
 
 def _pair(option: str, text: str | None, sign: str, names: tuple[str, str]) -> dict[str, int]:
@@ -137,6 +169,17 @@ def _save(pruned: "Pruned", out: Path, pictures: bool) -> None:
 
         files |= mask_files({name: mask.to_dense() for name, mask in pruned.masks.items()}, pruned.histogram)
     write_folder(out, files)
+
+
+def _show(pruned: "Pruned", out: Path | None, json: bool, quiet: bool) -> None:
+    if json:
+        from accelsim.results.store import json_text
+
+        output.document(json_text(pruned.as_dict()))
+    elif not quiet:
+        _report(pruned)
+    if out is not None and not quiet:
+        output.message(f"saved {out}")
 
 
 def _report(pruned: "Pruned") -> None:

@@ -125,7 +125,8 @@ def prune_file(
     if stages is not None and gradients is not None:
         raise OperandError("gradients belong to the weights of one stage; take them without a schedule")
     orientation: Orientation = "out_in" if out_in else "in_out"
-    tensors, skipped = prunable(read_tensors(path, only), named=bool(only))
+    readable, others = read_tensors(path, only)
+    tensors, skipped = prunable(readable, named=bool(only))
     matrices = {name: as_matrix(array, orientation) for name, array in tensors.items()}
     if masks is not None:
         importance(matrices, pattern)  # refuses what cannot be pruned
@@ -136,11 +137,11 @@ def prune_file(
         slopes = None if gradients is None else _gradients(gradients, matrices, orientation)
         found = prune(matrices, pattern, slopes)
     layers = [layer_report(name, array, found[name]) for name, array in matrices.items()]
-    return Pruned(Path(path).name, pattern, tensors, orientation, found, layers, skipped, masks is not None)
+    return Pruned(Path(path).name, pattern, tensors, orientation, found, layers, skipped + others, masks is not None)
 
 
 def _gradients(path: str | Path, names: Mapping[str, Any], orientation: Orientation) -> dict[str, Matrix]:
-    arrays = read_tensors(path)
+    arrays, _ = read_tensors(path)
     missing = [name for name in names if name not in arrays]
     if missing:
         raise OperandError(f"{path}: no gradients of {missing[0]}; it holds {', '.join(arrays)}")

@@ -2,6 +2,7 @@
 
 import fnmatch
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,25 +24,28 @@ _SAFETENSORS = {
 """Formats that NumPy has, by their names in the file; BF16 is widened, others (such as 8-bit floats) are not read."""
 
 
-def read_tensors(path: str | Path, only: Sequence[str] = ()) -> dict[str, Array]:
-    """Tensors of a .npz or .safetensors file by name, never unpickled.
+def read_tensors(path: str | Path, only: Sequence[str] = ()) -> tuple[dict[str, Array], list[str]]:
+    """Tensors of a .npz or .safetensors file by name, never unpickled, and the names of those that were left out.
 
     Parameters
     ----------
     path : str or path-like
     only : sequence of str
-        Patterns of names as in a shell (``encoder.*.weight``); none means all. Each has to match something.
+        Names, or patterns of names as in a shell (``encoder.*.weight``), each of which has to match something. Without
+        any, all tensors are read that hold real numbers.
 
     Returns
     -------
     dict of name to array
-        In the order of the file. bfloat16, which NumPy lacks, becomes float32.
+        In the order of a .npz, sorted from .safetensors. bfloat16, which NumPy lacks, becomes float32.
+    list of str
+        Tensors that hold something else, such as truth values.
 
     Raises
     ------
     OperandError
-        For a file of another kind or one that cannot be read, a pattern without a match, or a wanted tensor that does
-        not hold real numbers.
+        For a file of another kind or one that cannot be read, a pattern without a match, or a tensor that was named and
+        does not hold real numbers.
     """
     suffix = Path(path).suffix
     if suffix not in (".npz", ".safetensors"):
@@ -51,14 +55,27 @@ def read_tensors(path: str | Path, only: Sequence[str] = ()) -> dict[str, Array]
     return _from_npz(path, only) if suffix == ".npz" else _from_safetensors(path, only)
 
 
-def _from_npz(path: str | Path, only: Sequence[str]) -> dict[str, Array]:
+def _from_npz(path: str | Path, only: Sequence[str]) -> tuple[dict[str, Array], list[str]]:
     read_arrays(path, ())  # tells what is wrong with a file that is no archive
     with zipfile.ZipFile(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-    return read_arrays(path, tuple(_matching(path, names, only)))
+        wanted = _matching(path, names, only)
+        others = [] if only else [name for name in wanted if not _is_numeric(archive, name)]
+    return read_arrays(path, tuple(name for name in wanted if name not in others)), others
 
 
-def _from_safetensors(path: str | Path, only: Sequence[str]) -> dict[str, Array]:
+def _is_numeric(archive: zipfile.ZipFile, name: str) -> bool:
+    """Whether an array holds real numbers, by its header; a damaged one counts, so that reading it tells."""
+    try:
+        with archive.open(f"{name}.npy") as stream:
+            version = np.lib.format.read_magic(stream)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            return read(stream)[2].kind in "fiu"
+    except (ValueError, OSError, zipfile.BadZipFile, zlib.error):
+        return True
+
+
+def _from_safetensors(path: str | Path, only: Sequence[str]) -> tuple[dict[str, Array], list[str]]:
     import safetensors
 
     try:
@@ -67,7 +84,10 @@ def _from_safetensors(path: str | Path, only: Sequence[str]) -> dict[str, Array]
         raise OperandError(f"{path}: cannot be read ({error.strerror})") from None
     except (safetensors.SafetensorError, ValueError) as error:
         raise OperandError(f"{path}: not a .safetensors file, or damaged ({error})") from None
-    return {name: _array(path, name, tensors[name]) for name in _matching(path, sorted(tensors), only)}
+    wanted = _matching(path, sorted(tensors), only)
+    known = {*_SAFETENSORS, "BF16"}
+    others = [] if only else [name for name in wanted if tensors[name]["dtype"] not in known]
+    return {name: _array(path, name, tensors[name]) for name in wanted if name not in others}, others
 
 
 def _array(path: str | Path, name: str, tensor: Mapping[str, Any]) -> Array:
@@ -76,19 +96,22 @@ def _array(path: str | Path, name: str, tensor: Mapping[str, Any]) -> Array:
         wide = np.frombuffer(data, "<u2").astype(np.uint32) << 16
         return wide.view(np.float32).reshape(shape)
     if dtype not in _SAFETENSORS:
-        allowed = ", ".join([*_SAFETENSORS, "BF16"])
-        raise OperandError(f"{path}: tensor {name} holds {dtype}; allowed: {allowed}. Leave it out with --only")
+        raise OperandError(f"{path}: tensor {name} holds {dtype}; allowed: {', '.join([*_SAFETENSORS, 'BF16'])}")
     return np.frombuffer(data, _SAFETENSORS[dtype]).reshape(shape)
 
 
 def _matching(path: str | Path, names: Sequence[str], only: Sequence[str]) -> list[str]:
-    """Names that one of the patterns matches; all without a pattern."""
+    """Names that are given or match a pattern that is; all when none is given."""
     if not names:
         raise OperandError(f"{path}: holds no tensors")
     for pattern in only:
-        if not fnmatch.filter(names, pattern):
+        if not any(_matches(name, pattern) for name in names):
             raise OperandError(f"{path}: no tensor {pattern!r}; {near(pattern, names)}")
-    return [name for name in names if not only or any(fnmatch.fnmatchcase(name, pattern) for pattern in only)]
+    return [name for name in names if not only or any(_matches(name, pattern) for pattern in only)]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
 def prunable(tensors: Mapping[str, Array], named: bool) -> tuple[dict[str, Array], list[str]]:
@@ -98,20 +121,26 @@ def prunable(tensors: Mapping[str, Array], named: bool) -> tuple[dict[str, Array
     ----------
     tensors : mapping of name to array
     named : bool
-        Whether the user named them: then convolutions [.., .., .., ..] are taken beside matrices.
+        Whether the user named them. Then convolutions [.., .., .., ..] are taken beside matrices; otherwise matrices of
+        floating-point numbers and of int8 alone, as wider integers are indices rather than weights.
 
     Raises
     ------
     OperandError
         When nothing is left to prune.
     """
-    dimensions = (2, 4) if named else (2,)
-    taken = {name: array for name, array in tensors.items() if array.ndim in dimensions and array.size}
+    taken = {name: array for name, array in tensors.items() if array.size and _is_weight(array, named)}
     if not taken:
         found = ", ".join(f"{name} {list(array.shape)}" for name, array in list(tensors.items())[:5])
         hint = "" if named else " (convolutions are taken when --only names them)"
-        raise OperandError(f"no matrix to prune among {found}{hint}")
+        raise OperandError(f"no matrix to prune among {found or 'no tensors of numbers'}{hint}")
     return taken, [name for name in tensors if name not in taken]
+
+
+def _is_weight(array: Array, named: bool) -> bool:
+    if named:
+        return array.ndim in (2, 4)
+    return array.ndim == 2 and (array.dtype.kind == "f" or array.dtype == np.int8)
 
 
 def as_matrix(array: Array, orientation: Orientation) -> Array:

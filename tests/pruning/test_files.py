@@ -43,7 +43,7 @@ def tensor_file(tmp_path: Path) -> Path:
 
 
 def test_both_kinds_of_file_hold_the_same(npz: Path, tensor_file: Path) -> None:
-    one, other = read_tensors(npz), read_tensors(tensor_file)
+    (one, _), (other, _) = read_tensors(npz), read_tensors(tensor_file)
     assert set(one) == set(other) == set(TENSORS)
     for name, array in TENSORS.items():
         for found in (one[name], other[name]):
@@ -53,8 +53,8 @@ def test_both_kinds_of_file_hold_the_same(npz: Path, tensor_file: Path) -> None:
 
 def test_names_as_in_a_shell(npz: Path, tensor_file: Path) -> None:
     for path in (npz, tensor_file):
-        assert set(read_tensors(path, ["*.weight"])) == {"encoder.q.weight", "decoder.v.weight"}
-        assert set(read_tensors(path, ["encoder.*", "stem.conv"])) == set(TENSORS) - {"decoder.v.weight"}
+        assert set(read_tensors(path, ["*.weight"])[0]) == {"encoder.q.weight", "decoder.v.weight"}
+        assert set(read_tensors(path, ["encoder.*", "stem.conv"])[0]) == set(TENSORS) - {"decoder.v.weight"}
         with pytest.raises(OperandError, match=r"no tensor 'encoder.q.wight'; did you mean 'encoder.q.weight'"):
             read_tensors(path, ["*", "encoder.q.wight"])
 
@@ -69,7 +69,7 @@ def test_bfloat16_becomes_float32(tmp_path: Path) -> None:
     values = np.array([[1.0, -2.5], [0.15625, 3e38]], dtype=np.float32)
     halves = (values.view(np.uint32) >> 16).astype(np.uint16)
     write_safetensors(tmp_path / "w.safetensors", "BF16", (2, 2), halves.tobytes())
-    found = read_tensors(tmp_path / "w.safetensors")["w"]
+    found = read_tensors(tmp_path / "w.safetensors")[0]["w"]
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, (halves.astype(np.uint32) << 16).view(np.float32))
     np.testing.assert_allclose(found, values, rtol=2**-8)
@@ -91,13 +91,35 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_tensors(tmp_path / "empty.npz")
     np.savez(tmp_path / "text.npz", w=np.array(["a"]))
     with pytest.raises(OperandError, match="array w holds <U1, not real numbers"):
-        read_tensors(tmp_path / "text.npz")
+        read_tensors(tmp_path / "text.npz", ["w"])
     np.savez(tmp_path / "objects.npz", w=np.array([{}], dtype=object))
     with pytest.raises(OperandError, match="array w cannot be read"):
-        read_tensors(tmp_path / "objects.npz")
+        read_tensors(tmp_path / "objects.npz", ["w"])
     write_safetensors(tmp_path / "flags.safetensors", "BOOL", (2,), b"\x00\x01")
     with pytest.raises(OperandError, match="tensor w holds BOOL; allowed: F64"):
-        read_tensors(tmp_path / "flags.safetensors")
+        read_tensors(tmp_path / "flags.safetensors", ["w"])
+
+
+def test_tensors_that_are_no_weights_are_left_alone(tmp_path: Path) -> None:
+    numbers = {"w": np.ones((4, 8)), "q": np.ones((4, 8), np.int8), "places": np.arange(32).reshape(4, 8)}
+    np.savez(tmp_path / "w.npz", **numbers, flags=np.ones((2, 2), dtype=np.bool_), text=np.array(["a"]))
+    found, others = read_tensors(tmp_path / "w.npz")
+    assert set(found) == set(numbers)
+    assert others == ["flags", "text"]
+    pruned = prune_file(tmp_path / "w.npz", BlockWisePattern())
+    assert list(pruned.masks) == ["w", "q"]
+    assert pruned.skipped == ["places", "flags", "text"]
+    assert list(prune_file(tmp_path / "w.npz", BlockWisePattern(), only=["places"]).masks) == ["places"]
+    write_safetensors(tmp_path / "flags.safetensors", "BOOL", (2,), b"\x00\x01")
+    assert read_tensors(tmp_path / "flags.safetensors") == ({}, ["w"])
+    with pytest.raises(OperandError, match="among no tensors of numbers"):
+        prune_file(tmp_path / "flags.safetensors", BlockWisePattern())
+
+
+def test_a_name_may_look_like_a_pattern(tmp_path: Path) -> None:
+    np.savez(tmp_path / "w.npz", **{"layer[0]": np.ones((4, 8)), "layer0": np.ones((4, 8))})
+    assert list(read_tensors(tmp_path / "w.npz", ["layer[0]"])[0]) == ["layer[0]", "layer0"]
+    assert list(read_tensors(tmp_path / "w.npz", ["layer[[]0]"])[0]) == ["layer[0]"]
 
 
 def test_matrices_are_pruned_and_convolutions_when_named() -> None:
