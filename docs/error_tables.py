@@ -2,8 +2,8 @@
 
 Measured tables are found through ACCELSIM_DATA (default ``../shared`` beside the project), in its folder ``measured``.
 ``--only NAME`` (any number of times) writes one of them. Without it all are written, ``intervals`` first, which
-measures hwconfigs/accuracy anew. Two keep what they hold unless they are asked for: ``refitted``, since fits take
-minutes (``--refit EVALUATIONS``), and ``speed``, which depends on the machine (``--only speed``).
+measures hwconfigs/accuracy anew. Two keep what they hold unless they are asked for: ``refitted``, since its fits take
+minutes, and ``speed``, which depends on the machine.
 """
 
 import argparse
@@ -35,15 +35,15 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "held_out": measured.held_out,
     "switches": ablation.switches,
     "mechanisms": ablation.mechanisms,
+    "refitted": ablation.refitted,
     "transfer": transferred.transfer,
     "by_parameter": transferred.by_parameter,
     "published": published.others,
     "speed": speed.speed,
 }
 """By the name of the place where a page has it."""
-ON_REQUEST = ("speed",)
+ON_REQUEST = ("refitted", "speed")
 INTERVALS = "intervals"
-REFITTED = "refitted"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,19 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = ", ".join([INTERVALS, *TABLES])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=[INTERVALS, *TABLES], metavar="NAME", help=names)
-    parser.add_argument("--refit", type=int, metavar="EVALUATIONS", help="refit without each mechanism, so long")
     given = parser.parse_args(arguments)
     folder = Path(os.environ.get("ACCELSIM_DATA", ROOT.parent / "shared")) / "measured"
     if not folder.is_dir():
         sys.exit(f"no measured tables in {folder}; set ACCELSIM_DATA to the folder that holds them")
     everything = [INTERVALS, *(name for name in TABLES if name not in ON_REQUEST)]
-    wanted = given.only or ([] if given.refit else everything)
+    wanted = given.only or everything
     if INTERVALS in wanted:
         wanted = [name for name in wanted if name != INTERVALS]
         _timed(INTERVALS, interval_tables.main)
     texts = {name: _timed(name, partial(TABLES[name], folder)) for name in wanted}
-    if given.refit:
-        texts[REFITTED] = _timed(REFITTED, partial(ablation.refitted, folder, given.refit))
     for page in PAGES:
         put(page, texts)
     homeless = sorted(texts.keys() - {name for page in PAGES for name in places(page)})

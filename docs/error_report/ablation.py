@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 
 from accelsim.config.loader import load_hardware
-from accelsim.validate import validate
-from accelsim.validate.calibrate import calibrate
+from accelsim.validate import read_rows, validate
+from accelsim.validate.calibrate import is_held_out
 from accelsim.validate.errors import ErrorSummary, summarise
 from accelsim.validate.mechanisms import MECHANISMS, Mechanism, Switches
 from accelsim.validate.regimes import REGIMES
+from accelsim.validate.run import rows_of
 from error_report.markdown import short, signed, table
+from error_report.measured import HOLDOUT, SEED
+from error_report.refit import log_ratios, refit
 
 GPUS = {"a100_sxm4_80gb": "A100", "h100_sxm5": "H100"}
 TABLE = "gemm_dense.csv"
@@ -94,23 +97,28 @@ def _most_moved(full: dict[str, pd.DataFrame], off: dict[str, pd.DataFrame]) -> 
     return text if change >= 0.05 else "none"
 
 
-def refitted(folder: Path, evaluations: int) -> str:
-    """Errors on held-out rows without a mechanism, before and after a fit of what is left."""
+def refitted(folder: Path) -> str:
+    """Errors on held-out rows without a mechanism, before and after a fit of what is left to the other rows."""
     full = _frames(folder)
     head = ["without", *(f"{name}, {when}" for name in GPUS.values() for when in ("as fitted", "refitted"))]
-    rows = [["(nothing)", *_fits(folder, None, evaluations)]]
+    rows = [["(nothing)", *_fits(folder, None)]]
     for name, mechanism in MECHANISMS.items():
         off = _frames(folder, name)
         if max(abs(_mean(off[gpu]) - _mean(full[gpu])) for gpu in GPUS) >= WORTH:
-            rows.append([f"`{name}`", *_fits(folder, mechanism, evaluations)])
+            rows.append([f"`{name}`", *_fits(folder, mechanism)])
     return table(head, rows, texts=1)
 
 
-def _fits(folder: Path, mechanism: Mechanism | None, evaluations: int) -> list[str]:
+def _fits(folder: Path, mechanism: Mechanism | None) -> list[str]:
     """Held-out errors on each GPU before and after a fit."""
     cells = []
-    for gpu in GPUS:
-        switches = Switches((mechanism,) if mechanism else ())
-        found = calibrate(folder / TABLE, gpu, evaluations=evaluations, switches=switches)
-        cells += [_pair(found.errors[when]["held_out"]) for when in ("base", "fitted")]
+    switches = Switches((mechanism,) if mechanism else ())
+    for name in GPUS:
+        gpu = load_hardware(name).gpu
+        rows = rows_of(read_rows(folder / TABLE), gpu, None, False, TABLE)
+        train = [row for row in rows if not is_held_out(row, HOLDOUT, SEED)]
+        held = [row for row in rows if is_held_out(row, HOLDOUT, SEED)]
+        for machine in (gpu, refit(gpu, train, switches)):
+            ratios = np.exp(log_ratios(machine, held, switches))
+            cells.append(_pair(summarise(np.ones_like(ratios), ratios)))
     return cells
