@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from accelsim.config.actions import ACTIONS
 from accelsim.config.base import Spec
+from accelsim.config.meter import Meter
 from accelsim.config.quantity import Area, Bandwidth, Bytes, Cycles, Energy, Frequency, Length, Power, Rate, Time
 from accelsim.errors import ConfigError
 
@@ -279,6 +280,8 @@ class EnergyTable(Spec):
     """Energy of one action, by name (`accelsim.config.actions` lists the names and what one of each is)."""
     static_power: dict[str, Power] = {}
     """Leakage and idle power by component, multiplied by the run's time."""
+    meter: Meter | None = None
+    """How the measurements that the figures were fitted to were metered; `accelsim validate` reads power through it."""
     sources: dict[str, str]
 
     def energy_of(self, action: str) -> float:

@@ -76,12 +76,18 @@ def fingerprint(config: RunConfig) -> dict[str, Any]:
     document = config.model_dump(mode="json")
     for holder, key in _holders(document):
         if key in _TABLES:
-            holder[key] = _TABLES[key](holder[key]).model_dump(mode="json")
+            holder[key] = _table(key, holder[key])
         else:
             holder[key] = {"file": Path(holder[key]).name, "sha256": _file_hash(Path(holder[key]))}
     document["workload"].pop("defaults")
     stripped: dict[str, Any] = _strip(document)
     return stripped
+
+
+def _table(key: str, name: str) -> dict[str, Any]:
+    """Figures of a library or a table of energies; how others metered what it was fitted to changes no run."""
+    table = _TABLES[key](name).model_dump(mode="json")
+    return {field: value for field, value in table.items() if field != "meter"}
 
 
 def config_hash(config: RunConfig) -> str:
@@ -95,8 +101,7 @@ def gpu_digest(gpu: Gpu) -> str:
     give its latencies. Names, texts and the GPU's accuracy are left out."""
     document = {key: value for key, value in gpu.model_dump(mode="json").items() if key not in _NO_TIME}
     for key in ("library", "energy"):
-        table = _TABLES[key](document[key]).model_dump(mode="json")
-        document[key] = {name: value for name, value in table.items() if name != "name"}
+        document[key] = {name: value for name, value in _table(key, document[key]).items() if name != "name"}
     text = json.dumps(_strip(document), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 WORDS = {
     "kind", "name", "description", "extends", "sources", "algorithm", "library", "energy", "head_decision",
-    "measured_as", "accuracy", "of_gpu", "gpu_digest", "formats", "table", "table_digest", "stack",
+    "measured_as", "accuracy", "of_gpu", "gpu_digest", "formats", "table", "table_digest", "stack", "dataset",
+    "sweep_rows", "sweep_sizes",
 }  # fmt: skip
 """Keys that name, explain or choose something; the others are figures and need a source."""
 

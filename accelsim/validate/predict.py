@@ -29,6 +29,7 @@ from accelsim.pruning.pack import pack
 from accelsim.pruning.seeded import seeded_mask
 from accelsim.validate.estimates import estimate_dense
 from accelsim.validate.mechanisms import Switches
+from accelsim.validate.meter import as_metered
 from accelsim.validate.notes import Launch
 from accelsim.validate.power import board_watt
 from accelsim.validate.rows import MeasuredRow
@@ -139,7 +140,18 @@ def predict(
     for case, prediction in _simulate(list(cases), gpu, engine, library, table, without, as_run).items():
         for index in cases[case]:
             found[index] = prediction
-    return [prediction for prediction in found if prediction is not None]
+    predictions = [prediction for prediction in found if prediction is not None]
+    if table.meter is None:
+        return predictions
+    settled = table.model_copy(update={"meter": None})
+    return as_metered(
+        rows,
+        predictions,
+        table.meter,
+        sum(table.static_power.values()),
+        gpu.sm_count,
+        lambda others: predict(others, gpu, library=library, defaults=base, energy=settled, switches=switches),
+    )
 
 
 def _not_modelled(row: MeasuredRow) -> str:

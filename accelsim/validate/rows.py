@@ -48,6 +48,8 @@ class MeasuredRow:
     conditions: Conditions
     attention: Mapping[str, int] = field(default_factory=dict)
     """q_heads, kv_heads, head_dim, q_len, kv_len and causal of an attention."""
+    dataset: str = ""
+    """Who measured it, in the table's words; a meter's readings are known by it."""
 
     @property
     def is_attention(self) -> bool:
@@ -142,6 +144,7 @@ class _Parser:
             latency_us=latency,
             power_w=power,
             conditions=self.conditions(),
+            dataset=self.record.get("dataset", ""),
             **({"m": 0, "n": 0, "k": 0, "attention": values} if attention else values),
         )
 
