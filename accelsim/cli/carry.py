@@ -77,5 +77,5 @@ def _report(source: str, target: str, found: "Transfer") -> None:
     output.table(f"{target} with values of {source}", [*columns, output.Column("what it is")], rows)
     notes = [f"{name} has no power.rated; its power.limit was taken for the board's power." for name in found.assumed]
     if found.left:
-        notes.append(f"Not carried over, as one of the two has no power limit: {', '.join(found.left)}.")
+        notes.append(f"Not carried over, as one of the two has no such figure: {', '.join(found.left)}.")
     output.lines(notes)

@@ -157,13 +157,13 @@ MECHANISMS: dict[str, Mechanism] = {
             "l2_capacity",
             "L2 loses what it has no room for",
             "it loses nothing, so that copies of weights fit too",
-            gpu={"l2.capacity": 10**12},
+            gpu={"l2.capacity": 10**12, "l2.retained": None},
         ),
         Mechanism(
             "l2_reuse",
             "what one thread block loaded is a hit for the next ones while L2 holds it",
             "it holds nothing (the closed form still shares loads within a wave)",
-            gpu={"l2.capacity": 1},
+            gpu={"l2.capacity": 1, "l2.retained": None},
         ),
         Mechanism(
             "power",

@@ -7,6 +7,7 @@ bandwidths, the menu of kernels and energies per action (which belong to a proce
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from accelsim.config.hardware import Gpu
 from accelsim.config.sources import source_of
@@ -41,7 +42,7 @@ class Transfer:
     gpu: Gpu
     carried: tuple[Carried, ...]
     left: tuple[str, ...]
-    """Paths that could not be carried over, since one of the two GPUs has no such part."""
+    """Paths that could not be carried over, since one of the two GPUs has no such figure."""
     assumed: tuple[str, ...]
     """GPUs without `power.rated`, whose `power.limit` was taken for the board's power."""
 
@@ -99,8 +100,11 @@ def _carried(parameter: Parameter, source: Gpu, target: Gpu) -> Carried:
 
 
 def _has(gpu: Gpu, path: str) -> bool:
-    """Whether the part of a GPU that a path leads into is there."""
-    return not path.startswith("power.") or gpu.power is not None
+    """Whether a GPU has the field of a path."""
+    node: Any = gpu
+    for key in path.split("."):
+        node = getattr(node, key, None)
+    return node is not None
 
 
 def _rated(gpu: Gpu) -> float:

@@ -11,6 +11,8 @@ from accelsim.validate.parameters import Parameter, fitted_parameters, with_valu
 
 STEPS = (0.3, 0.15, 0.07, 0.03)
 """Relative changes of a number that are tried, one after the other."""
+EVALUATIONS = 150
+"""Predictions of all rows that a fit may make."""
 _LEAST = 1e-4
 """Relative gain below which a round of all numbers ends the step."""
 
@@ -36,13 +38,14 @@ def refit(gpu: Gpu, rows: Sequence[MeasuredRow], switches: Switches) -> Gpu:
     def loss(machine: Gpu) -> float:
         return float(np.abs(log_ratios(machine, rows, switches)).mean())
 
-    best, least = base, loss(base)
+    best, least, left = base, loss(base), EVALUATIONS
     for step in STEPS:
         before = np.inf
         while least < before * (1 - _LEAST):
             before = least
             for parameter in parameters:
-                for changed in _neighbours(best, parameter, step, bounds[parameter.path]):
+                for changed in _neighbours(best, parameter, step, bounds[parameter.path])[:left]:
+                    left -= 1
                     if (found := loss(changed)) < least:
                         best, least = changed, found
                         break
