@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli import carry, options, output
+from accelsim.cli import carry, options, output, scale
 from accelsim.cli.group import SuggestingGroup
 from accelsim.errors import UserError
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 
 app.command("carry-over")(carry.carry_over)
+app.command("scale-energy")(scale.scale_energy)
 
 _FOLDERS = ("gpus", "attention", "systems")
 

@@ -10,7 +10,6 @@ from accelsim.config.quantity import Time
 
 _Sizes = Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=1)]
 _Count = Annotated[int, Field(gt=0)]
-_Positive = Annotated[Time, Field(gt=0)]
 
 
 class Meter(Spec):
@@ -21,9 +20,9 @@ class Meter(Spec):
 
     dataset: str
     """Rows with this name in their column dataset were measured so; others show what the board draws for good."""
-    average: _Positive
+    average: Time = Field(gt=0)
     """Time over which the meter averages."""
-    sample: _Positive
+    sample: Time = Field(gt=0)
     """Between two readings of a run; what a table gives is their mean, the first taken as the run begins."""
     copies: _Count
     """Products, each with weights of its own, in one replay."""
@@ -33,11 +32,11 @@ class Meter(Spec):
     """Replays of a run at least."""
     replays: _Count
     """At most."""
-    run: _Positive
+    run: Time = Field(gt=0)
     """A run ends with the replay that reaches this time, or with the last one allowed."""
     gap: Time
     """Between two runs, with nothing on the board."""
-    host: _Positive
+    host: Time = Field(gt=0)
     """Between two launches of the sweep's runs without a graph."""
     sweep_rows: _Sizes
     """Values of m in the sweep, which takes m, n and k in that order, each from the largest down."""
