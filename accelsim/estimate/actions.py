@@ -13,11 +13,11 @@ def gemm_actions(
     element_bytes: int,
     output_bytes: int,
     shared_bytes_per_step: int,
+    dram_read: int,
 ) -> dict[str, int]:
     """Multiply-accumulates (whole tiles) and bytes of a GEMM, by the part of the device that they belong to.
 
-    Each thread block loads its panels from L2; DRAM sees weights and outputs once and no activations, which suffices
-    for a product large enough to meet a power limit.
+    Each thread block loads its panels from L2; DRAM sees what L2 lacks and each output once.
 
     Parameters
     ----------
@@ -30,6 +30,8 @@ def gemm_actions(
         Of an element of an operand and of the output.
     shared_bytes_per_step : int
         That a thread block's k-step moves through shared memory.
+    dram_read : int
+        Bytes of A and B that L2 lacks (`accelsim.estimate.gemm.estimate_gemm`).
 
     Returns
     -------
@@ -46,5 +48,5 @@ def gemm_actions(
         "mac": blocks * steps * tile_m * tile_n * tile_k,
         "shared_byte": blocks * steps * shared_bytes_per_step,
         "l2_byte": loaded + written,
-        "dram_byte": (k * n * element_bytes + m * n * output_bytes) * batch,
+        "dram_byte": dram_read + m * n * output_bytes * batch,
     }

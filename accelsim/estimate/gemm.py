@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from accelsim.estimate.waves import Array, Kernel, Reads, kernel_time, lost_before_use, waves
 
@@ -47,6 +47,16 @@ class GemmMachine:
     """Additions of one SM in it."""
 
 
+@dataclass(frozen=True)
+class GemmTime:
+    """What a GEMM takes, for every candidate."""
+
+    cycles: Array
+    """Launch included."""
+    dram_read: Array
+    """Bytes of A and B that L2 lacks."""
+
+
 def estimate_gemm(
     m: ArrayLike,
     n: ArrayLike,
@@ -66,8 +76,8 @@ def estimate_gemm(
     shared_bytes: ArrayLike | None = None,
     strip: int = 8,
     macs_per_cycle: ArrayLike | None = None,
-) -> NDArray[np.float64]:
-    """Cycles of C[m, n] = A[m, k] B[k, n] on a device, for every candidate.
+) -> GemmTime:
+    """Time and reads of C[m, n] = A[m, k] B[k, n] on a device, for every candidate.
 
     The model is that of full waves of thread blocks and a last one; `accelsim.estimate.waves` bounds each. Waves miss
     the tiles that they are the first to touch, and those that L2 lost since a wave before touched them.
@@ -93,8 +103,8 @@ def estimate_gemm(
 
     Returns
     -------
-    ndarray
-        Cycles, launch included, in the shape to which the arrays broadcast.
+    GemmTime
+        In the shape to which the arrays broadcast.
     """
     arrays = [
         np.asarray(x, dtype=np.float64) for x in (m, n, k, batch, tile_m, tile_n, tile_k, stages, occupancy, split_k)
@@ -132,10 +142,9 @@ def estimate_gemm(
     traffic = _Traffic(rows, columns, steps_all * tile_k_ * element_bytes, height, width, split, batch_, strip)
     reads = _reads(kernel, traffic, machine, weights_warm, activations_warm)
     time = machine.launch + kernel_time(kernel, machine.sm_count, reads)
-    result: NDArray[np.float64] = time + np.where(
-        split > 1, _reduction(m_ * n_ * batch_, split, machine, output_bytes), 0.0
-    )
-    return result
+    added = np.where(split > 1, _reduction(m_ * n_ * batch_, split, machine, output_bytes), 0.0)
+    full, _ = waves(kernel.blocks, machine.sm_count, kernel.resident)
+    return GemmTime(time + added, reads.total(full) * machine.dram_rate)
 
 
 def _device(written: Array, machine: GemmMachine) -> dict[str, Array]:

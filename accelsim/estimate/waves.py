@@ -39,9 +39,9 @@ class Kernel:
     epilogue_l2: Array
     """Time of its writes in L2."""
     epilogue_dram: Array
+    """Time of its writes in DRAM."""
     write_backlog: Array
     """Time by which writes to DRAM may lag behind."""
-    """Time of its writes in DRAM."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class Reads:
     first: Array
     middle: Array
     last: Array
+
+    def total(self, full: Array) -> Array:
+        """Of all waves, `full` of them before the last."""
+        result: Array = self.first + np.where(full > 0, (full - 1) * self.middle + self.last, 0.0)
+        return result
 
 
 def waves(blocks: Array, sm_count: Array | int, resident: Array) -> tuple[Array, Array]:
@@ -84,8 +89,7 @@ def kernel_time(kernel: Kernel, sm_count: Array | int, reads: Reads) -> Array:
     shared = np.where(only, last.shared_time(reads.last, True), last.shared_time(reads.last, False))
     main = np.maximum(shared, last.alone_time(reads.last) + spread)
     epilogue = np.maximum(np.where(only, per_sm, 1.0) * kernel.last_epilogue, rest * kernel.epilogue_l2)
-    dram = reads.first + np.where(only, 0.0, (full - 1) * reads.middle + reads.last)
-    dram = dram + kernel.blocks * kernel.epilogue_dram - kernel.write_backlog
+    dram = reads.total(full) + kernel.blocks * kernel.epilogue_dram - kernel.write_backlog
     result: Array = np.maximum(before + last.prologue(reads.last) + main + epilogue, dram)
     return result
 

@@ -8,16 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accelsim.config.hardware import Gpu, Library
 from accelsim.config.options import Mapping
 from accelsim.config.workload import Caches
 from accelsim.estimate.actions import gemm_actions
-from accelsim.estimate.gemm import GemmMachine, estimate_gemm
+from accelsim.estimate.gemm import GemmMachine, GemmTime, estimate_gemm
 from accelsim.mapping.blocks import ceil_div
 from accelsim.mapping.candidates import candidate_tiles, vector_tiles
-from accelsim.mapping.choice import machine_numbers, macs_per_cycle, raster_strip
+from accelsim.mapping.choice import machine_numbers, macs_per_cycle, raster_strip, split_applies
 from accelsim.mapping.plan import TileShape
 from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES, occupancy, shared_traffic
 from accelsim.model.graph import Gemm
@@ -63,11 +62,11 @@ def estimate_dense(
     dtype = gemms[0].dtype
     tiles, vector = candidate_tiles(dtype, gpu, library, mapping), vector_tiles(dtype, gpu, library, mapping)
     splits = sorted(set(library.split_k)) if mapping.split_k is None else [mapping.split_k]
+    every = tiles + vector
     numbers = machine_numbers(gpu, library, dtype)
     candidates = _Candidates(
-        tiles=[tile for tile in tiles for _ in splits] + vector,
-        splits=splits * len(tiles) + [1] * len(vector),
-        vector=len(vector),
+        tiles=[tile for tile in every for _ in splits],
+        splits=splits * len(every),
         gpu=gpu,
         library=library,
         dtype=dtype,
@@ -76,31 +75,31 @@ def estimate_dense(
     found = []
     for begin in range(0, len(gemms), _AT_ONCE):
         some = gemms[begin : begin + _AT_ONCE]
-        cycles = candidates.cycles(some, caches[begin : begin + _AT_ONCE], numbers)
-        best = np.argmin(cycles, axis=1)
-        times = (cycles[np.arange(len(some)), best] - numbers.launch) / gpu.clock
+        times = candidates.times(some, caches[begin : begin + _AT_ONCE], numbers)
+        best = np.argmin(times.cycles, axis=1)
+        each = np.arange(len(some))
+        seconds, reads = (times.cycles[each, best] - numbers.launch) / gpu.clock, times.dram_read[each, best]
         found += [
-            candidates.estimate(gemm, int(at), float(time)) for gemm, at, time in zip(some, best, times, strict=True)
+            candidates.estimate(gemm, int(at), float(time), int(read))
+            for gemm, at, time, read in zip(some, best, seconds, reads, strict=True)
         ]
     return found
 
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Every tile with every split-K, tile by tile; then matrix-vector kernels."""
+    """Every tile with every split-K, tile by tile; matrix-vector kernels last."""
 
     tiles: list[TileShape]
     """[candidates]"""
     splits: list[int]
     """[candidates]"""
-    vector: int
-    """How many of them, at the end, are for products of one row alone."""
     gpu: Gpu
     library: Library
     dtype: str
     strip: int
 
-    def estimate(self, gemm: Gemm, index: int, seconds: float) -> Estimate:
+    def estimate(self, gemm: Gemm, index: int, seconds: float, dram_read: int) -> Estimate:
         """A product under the candidate of an index."""
         tile = self.tiles[index]
         steps = int(ceil_div(gemm.k, tile.tile_k))
@@ -110,12 +109,12 @@ class _Candidates:
         moved = sum(shared_traffic(tile, self.gpu, element))
         shape = (tile.tile_m, tile.tile_n, tile.tile_k)
         sizes = (gemm.m, gemm.n, gemm.k, gemm.batch)
-        actions = gemm_actions(*sizes, shape, shares, element, OUTPUT_BYTES[self.dtype], moved)
+        actions = gemm_actions(*sizes, shape, shares, element, OUTPUT_BYTES[self.dtype], moved, dram_read)
         actions[f"{tile.unit.removesuffix('_core')}_mac_{self.dtype}"] = actions.pop("mac")
         return Estimate(tile, shares, blocks / (self.gpu.sm_count * occupancy(tile, self.gpu)), seconds, actions)
 
-    def cycles(self, gemms: Sequence[Gemm], caches: Sequence[Caches], numbers: GemmMachine) -> NDArray[np.float64]:
-        """[products, candidates] cycles; infinite for those that do not compute it."""
+    def times(self, gemms: Sequence[Gemm], caches: Sequence[Caches], numbers: GemmMachine) -> GemmTime:
+        """[products, candidates] cycles, infinite for those that do not compute it, and reads."""
         element = ELEMENT_BYTES[self.dtype]
         shapes = [
             (tile.tile_m, tile.tile_n, tile.tile_k, tile.stages, occupancy(tile, self.gpu)) for tile in self.tiles
@@ -127,13 +126,13 @@ class _Candidates:
         sizes = [(gemm.m, gemm.n, gemm.k, gemm.batch) for gemm in gemms]
         m, n, k, batch = np.array(sizes, np.int64).T[:, :, None]
         warm = np.array([_warm(gemm, state) for gemm, state in zip(gemms, caches, strict=True)])
-        cycles = np.empty((len(gemms), len(split)))
+        cycles, reads = np.empty((2, len(gemms), len(split)))
         for weights_warm in (False, True):
             for activations_warm in (False, True):
                 alike = np.flatnonzero((warm == (weights_warm, activations_warm)).all(axis=1))
                 if not len(alike):
                     continue
-                cycles[alike] = estimate_gemm(
+                found = estimate_gemm(
                     m[alike],
                     n[alike],
                     k[alike],
@@ -153,10 +152,10 @@ class _Candidates:
                     strip=self.strip,
                     macs_per_cycle=rates,
                 )
-        allowed = (split == self.splits[0]) | (split <= ceil_div(k, tile_k))
-        one_row_only = np.arange(len(split)) >= len(split) - self.vector
-        result: NDArray[np.float64] = np.where(allowed & ((m == 1) | ~one_row_only), cycles, np.inf)
-        return result
+                cycles[alike], reads[alike] = found.cycles, found.dram_read
+        allowed = (split == self.splits[0]) | split_applies(split, k, tile_k, self.library)
+        one_row_only = np.array([tile.unit == "cuda_core" and tile.tile_m == 1 for tile in self.tiles])
+        return GemmTime(np.where(allowed & ((m == 1) | ~one_row_only), cycles, np.inf), reads)
 
 
 def _warm(gemm: Gemm, caches: Caches) -> tuple[bool, bool]:
