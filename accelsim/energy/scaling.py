@@ -2,8 +2,8 @@
 
 A. Stillmaker and B. Baas, "Scaling equations for the accurate prediction of CMOS device performance from 180 nm to
 7 nm", Integration 58 (2017) 74-81: the energy of a switching gate at a node is a polynomial of its supply voltage,
-fitted to SPICE runs with predictive models. Here from 130 nm on. Energies at two nodes go as those polynomials. It holds for logic and
-memory on the chip; energy of DRAM and links, and leakage, follow other laws and are left as they are.
+fitted to SPICE runs with predictive models. Energies at two nodes go as those polynomials, here from 130 nm on. It
+holds for logic and memory on the chip; energy of DRAM and links, and leakage, follow other laws and stay as they are.
 """
 
 import math
