@@ -106,7 +106,9 @@ def fit(rows: list[MeasuredRow], gpu: Gpu, base: EnergyTable, known: Estimates, 
         outside = float(np.square(shares - np.clip(shares, 0, 1)).sum())
         return float(np.abs(powers(rows, gpu, table(shares), known) / measured - 1).mean()) + outside
 
-    starts = [np.array([0.5, 0.3, 0.35, 0.1, share]) for share in (0.15, 0.4)]
+    ours = [base.actions["l2_byte"], base.actions["dram_byte"], sum(base.static_power.values())]
+    ours += [0.01, 80e-6] if base.meter is None else [base.meter.gap, base.meter.host]
+    starts = [np.array([0.5, 0.3, 0.35, 0.1, 0.15]), (np.array(ours) - low) / (high - low)]
     found = [minimize(loss, at, method="Nelder-Mead", options={"maxfev": steps}) for at in starts]
     return table(min(found, key=lambda one: float(one.fun)).x)
 
