@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 import interval_tables  # noqa: E402
+import power_tables  # noqa: E402
 from error_report import ablation, measured, published, speed, transferred  # noqa: E402
 from error_report.markdown import places, put  # noqa: E402
 
@@ -43,24 +44,33 @@ TABLES: dict[str, Callable[[Path], str]] = {
 }
 """By the name of the place where a page has it."""
 ON_REQUEST = ("refitted", "speed")
-INTERVALS = "intervals"
+
+
+def _power(folder: Path) -> None:
+    page, table = power_tables.PAGE, folder / "power.csv"
+    text = page.read_text(encoding="utf-8")
+    if table.is_file():
+        text = power_tables.replaced(text, "h200 power", power_tables.h200_table(table))
+    page.write_text(power_tables.replaced(text, "v100 power", power_tables.v100_table()), encoding="utf-8")
+
+
+OTHERS: dict[str, Callable[[Path], None]] = {"intervals": lambda folder: interval_tables.main(), "power": _power}
+"""Tables that have scripts and places of their own. Intervals come first, since accuracies are measured anew."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Put the tables where pages mark their places."""
-    names = ", ".join([INTERVALS, *TABLES])
+    names = [*OTHERS, *TABLES]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=[INTERVALS, *TABLES], metavar="NAME", help=names)
+    parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=", ".join(names))
     given = parser.parse_args(arguments)
     folder = Path(os.environ.get("ACCELSIM_DATA", ROOT.parent / "shared")) / "measured"
     if not folder.is_dir():
         sys.exit(f"no measured tables in {folder}; set ACCELSIM_DATA to the folder that holds them")
-    everything = [INTERVALS, *(name for name in TABLES if name not in ON_REQUEST)]
-    wanted = given.only or everything
-    if INTERVALS in wanted:
-        wanted = [name for name in wanted if name != INTERVALS]
-        _timed(INTERVALS, interval_tables.main)
-    texts = {name: _timed(name, partial(TABLES[name], folder)) for name in wanted}
+    wanted = given.only or [name for name in names if name not in ON_REQUEST]
+    for name in (name for name in OTHERS if name in wanted):
+        _timed(name, partial(OTHERS[name], folder))
+    texts = {name: _timed(name, partial(TABLES[name], folder)) for name in TABLES if name in wanted}
     for page in PAGES:
         put(page, texts)
     homeless = sorted(texts.keys() - {name for page in PAGES for name in places(page)})
