@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from accelsim.config.scheme import RunConfig
 from accelsim.errors import OperandError
 from accelsim.kernels.formats import round_to_format
-from accelsim.kernels.gemm import block_product, tile_wise_product
+from accelsim.kernels.gemm import block_product
 from accelsim.kernels.hdp import fixed_point_attention, hdp_attention
 from accelsim.kernels.hdp_counts import HdpCounts, block_count, counts_of_mask, dense_counts, seeded_masks
 from accelsim.mapping.counts import BlockCounts, count_blocks
@@ -24,6 +24,7 @@ from accelsim.model.attention import join_heads, split_heads
 from accelsim.model.elementwise import apply_elementwise, gelu
 from accelsim.model.graph import Attention, Elementwise, Gemm
 from accelsim.model.operands import OperandSet
+from accelsim.pruning.packed.products import packed_product
 from accelsim.pruning.recorded import read_masks, recorded_mask
 
 FloatArray = NDArray[np.float32]
@@ -93,7 +94,7 @@ def multiply(plan: GemmPlan, a: NDArray[Any], b: NDArray[Any] | None) -> NDArray
     Parameters
     ----------
     plan : GemmPlan
-        A tile-wise plan brings its packed weights; then `b` is not read.
+        A plan with packed weights brings them; then `b` is not read.
     a : array [batch, m, k]
     b : array [1 or batch, k, n] or None
 
@@ -103,17 +104,19 @@ def multiply(plan: GemmPlan, a: NDArray[Any], b: NDArray[Any] | None) -> NDArray
         float32, for int8 operands int32.
     """
     if plan.weights is not None:
-        return tile_wise_product(a, plan.weights, plan.blocks)
+        return packed_product(a, plan.weights, plan.blocks)
     assert b is not None
     return block_product(a, b, plan.blocks)
 
 
 def _gemm(planned: PlannedOperation, gemm: Gemm, tensors: _Tensors) -> None:
-    plan = planned.kernels[0]
-    assert isinstance(plan, GemmPlan)
+    plan, *overlays = (kernel for kernel in planned.kernels if isinstance(kernel, GemmPlan))
     a = tensors[gemm.a].reshape(gemm.batch, gemm.m, gemm.k)
     b = tensors.parameters[gemm.weight][None] if gemm.weight is not None else tensors[str(gemm.b)]
-    product = multiply(plan, a, b.reshape(-1, gemm.k, gemm.n)).reshape(-1, gemm.n)
+    product = multiply(plan, a, b.reshape(-1, gemm.k, gemm.n))
+    for overlay in overlays:
+        product = product + multiply(overlay, a, None)
+    product = product.reshape(-1, gemm.n)
     if gemm.bias is not None:
         product = product + tensors.parameters[gemm.bias]
     if gemm.activation == "gelu":

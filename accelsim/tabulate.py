@@ -14,11 +14,14 @@ from accelsim.intervals import RunIntervals, run_intervals
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause
 from accelsim.machine.simulate import KernelRun, NetworkRun, ps_to_cycles, sm_time_ps
 from accelsim.machine.system import idle_ps
+from accelsim.mapping.masks import prunes_weights
 from accelsim.mapping.network import NetworkPlan
 from accelsim.mapping.plan import GemmPlan
 from accelsim.model.graph import Attention, Gemm
 from accelsim.model.operands import OperandSet
 from accelsim.model.reference import reference_outputs
+from accelsim.pruning.patterns import tile_part
+from accelsim.pruning.recorded import TILES_SUFFIX
 from accelsim.results import Result
 
 PS_PER_US = 1e6
@@ -59,6 +62,8 @@ def tabulate(
 
 def _masks(plan: NetworkPlan, execution: Execution) -> dict[str, NDArray[np.bool_]]:
     weights = {name: mask.to_dense() for name, mask in plan.masks.items()}
+    tiles = {f"{name}{TILES_SUFFIX}": tile_part(mask) for name, mask in plan.masks.items()}
+    weights |= {name: mask for name, mask in tiles.items() if mask is not None}
     return weights | {f"{name}.blocks": heads.block_kept for name, heads in execution.heads.items()}
 
 
@@ -166,7 +171,7 @@ def _summary(
 def _operands_text(config: RunConfig, operands: OperandSet | None) -> str:
     if operands is not None:
         return operands.description
-    if config.scheme.startswith("tile_wise") or config.scheme.endswith("hdp"):
+    if prunes_weights(config.scheme) or config.scheme.endswith("hdp"):
         masks = "recorded masks" if config.masks is not None else f"synthetic masks of seed {config.seed}"
         return f"none: time from shapes and {masks}"
     return "none: time from shapes alone"
@@ -200,6 +205,7 @@ def _number(value: float | None) -> float:
 
 _KERNEL_COLUMNS = (
     "cycles",
+    "unit",
     "tile",
     "split_k",
     "thread_blocks",
@@ -226,6 +232,7 @@ def _kernel_columns(kernel: KernelRun) -> dict[str, object]:
     if isinstance(kernel.kernel, GemmPlan) and kernel.counts is not None:
         tile, counts = kernel.kernel.tile, kernel.counts
         columns |= {
+            "unit": tile.unit,
             "tile": f"{tile.tile_m}x{tile.tile_n}x{tile.tile_k}/{tile.stages}",
             "split_k": kernel.kernel.split_k,
             "macs": int(counts.macs.sum()),

@@ -10,11 +10,12 @@ from typing import Any
 
 from accelsim.config.check import dotted
 from accelsim.config.names import find, near
+from accelsim.config.pattern_options import PATTERN_OPTIONS
 from accelsim.config.sources import WORDS, covers
 from accelsim.config.yaml import Document, KeyPath, Place, describe, read_document, read_value, shown
 from accelsim.errors import ConfigError
 
-ROOTS = ("hardware", "workload", "mapping", "tile_wise", "hdp")
+ROOTS = ("hardware", "workload", "mapping", *PATTERN_OPTIONS, "hdp")
 """What the first word of a ``--set`` path may be."""
 
 SET_SOURCE = "set for this run"

@@ -36,6 +36,9 @@ class L2(Spec):
 
     capacity: Bytes
     """Of the whole cache."""
+    retained: Bytes | None = None
+    """What it still holds of kernels that went before, where that is less than `capacity` (partitions that keep copies
+    of each other's lines); tables that tell how many copies of the weights are gone through depend on it."""
     bandwidth: Rate
     """Bytes a cycle over all SMs."""
     port: Rate
@@ -55,6 +58,9 @@ class Dram(Spec):
     """Independent channels; each serves one request after another."""
     interleave: Annotated[Bytes, Field(gt=0)]
     """Consecutive bytes that lie in one channel."""
+    strided_efficiency: float | None = Field(default=None, ge=1e-3, le=1)
+    """Share of `efficiency` that is left in strided rows: k lies contiguous, a k-step takes less than `interleave` of
+    each row, and rows are no power of two of bytes apart. Left out, all of it."""
 
 
 class Launch(Spec):
@@ -100,6 +106,9 @@ class Gpu(Spec):
     """Multiply-accumulates a cycle of one SM without tensor cores."""
     tensor_efficiency: float = Field(ge=1e-3, le=1)
     """Share of the tensor cores' peak that a main loop with its operands at hand reaches."""
+    sparse_tensor_core: dict[Dtype, float] = {}
+    """Rate of the tensor cores on 2:4 weights over that on dense ones, for each format in which they take such weights;
+    left out, they take none."""
     tensor_operands: Literal["registers", "shared_memory"] = "registers"
     """Where tensor cores take operands from: registers that each warp fills for itself, or straight from shared memory,
     where the four warps of a group share what 64 rows of outputs need (Hopper)."""
@@ -139,10 +148,15 @@ class Gpu(Spec):
     def _rates(self) -> "Gpu":
         if "fp32" not in self.cuda_core:
             raise ValueError("cuda_core needs a rate for fp32: element-wise kernels and sums of split-K run on it")
-        for field in ("tensor_core", "cuda_core"):
+        for field in ("tensor_core", "cuda_core", "sparse_tensor_core"):
             for dtype, rate in getattr(self, field).items():
                 if rate <= 0:
                     raise ValueError(f"{field}.{dtype} must be positive, not {rate}")
+        for dtype in self.sparse_tensor_core:
+            if dtype not in self.tensor_core:
+                raise ValueError(
+                    f"sparse_tensor_core.{dtype} refers to the rate of tensor_core.{dtype}, which is missing"
+                )
         return self
 
 
@@ -242,6 +256,21 @@ class KernelTile(Spec):
     """32-bit registers."""
 
 
+KernelFamily = Literal["tile_wise", "block_wise", "sparse_tensor_core", "decompressed", "vector_wise", "element_wise"]
+"""Kernels for sparse weights, by what they do; dense ones are the library's own."""
+
+
+class FewBlocks(Spec):
+    """Dense kernels of so few thread blocks that the library precedes them with something else, as their time tells."""
+
+    most: int = Field(gt=0)
+    """Thread blocks up to which a kernel is one of them."""
+    rows_over: int = Field(ge=0)
+    """Rows of C beyond which it is; kernels for fewer rows start as any other."""
+    delay: Time
+    """By which they start later."""
+
+
 class Library(Spec):
     """Menu of a vendor library's kernels, among which the closed form chooses."""
 
@@ -254,8 +283,21 @@ class Library(Spec):
     """fp32 kernels without tensor cores."""
     gemv: list[KernelTile] = []
     """Matrix-vector kernels on CUDA cores, for dense products of one row: tile_m of 1, tile_k for 2-byte operands."""
+    sparse_tensor_core: list[KernelTile] = []
+    """Kernels for 2:4 weights; tile_k counts rows of B before they are compressed. Left out, kernels of the shapes of
+    ``tensor_core`` stand in."""
+    element_wise: list[KernelTile] = []
+    """Kernels for compressed sparse columns on CUDA cores: tile_n columns, tile_k elements of each in a k-step. Left
+    out, thread blocks of four warps stand in, each with 64 outputs of one column and 32 elements in a k-step, as in
+    Gale et al., Sparse GPU Kernels for Deep Learning (SC 2020)."""
+    efficiencies: dict[KernelFamily, float] = {}
+    """Like `efficiency`, and in its place, for kernels of a family."""
     split_k: list[int] = [1]
     """Values of split-K that the library uses."""
+    split_k_from: int = Field(default=1, gt=0)
+    """Least k for which it uses them."""
+    few_blocks: FewBlocks | None = None
+    """Kernels that start later than others."""
     efficiency: float = Field(default=1.0, ge=1e-3, le=1)
     """Rate of its main loops over what the machine's `tensor_efficiency` gives: older kernels issue less well."""
     sources: dict[str, str]
@@ -265,7 +307,14 @@ class Library(Spec):
         for index, kernel in enumerate(self.gemv):
             if kernel.tile_m != 1:
                 raise ValueError(f"gemv.{index}.tile_m must be 1 (matrix-vector kernels), not {kernel.tile_m}")
+        for family, share in self.efficiencies.items():
+            if not 1e-3 <= share <= 1:
+                raise ValueError(f"efficiencies.{family} must lie between 0.001 and 1, not {share}")
         return self
+
+    def efficiency_of(self, family: KernelFamily | None) -> float:
+        """Rate of main loops of a family's kernels (None: dense ones) over the machine's."""
+        return self.efficiency if family is None else self.efficiencies.get(family, self.efficiency)
 
 
 class EnergyTable(Spec):

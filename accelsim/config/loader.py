@@ -18,7 +18,8 @@ from accelsim.config.check import build, dotted
 from accelsim.config.documents import Assignment, assign, extended, open_document, parse_assignments
 from accelsim.config.hardware import AttentionUnit, EnergyTable, Gpu, Library, System
 from accelsim.config.names import available, built_in, find, near
-from accelsim.config.options import Hdp, Mapping, TileWise
+from accelsim.config.options import Hdp, Mapping
+from accelsim.config.pattern_options import PATTERN_OPTIONS
 from accelsim.config.scheme import Engine, RunConfig, SchemeName
 from accelsim.config.workload import (
     AttentionWorkload,
@@ -141,6 +142,7 @@ def load_config(
     seed: int = 0,
     operands: NameOrPath | None = None,
     masks: NameOrPath | None = None,
+    force: bool = False,
 ) -> RunConfig:
     """Everything that a run depends on.
 
@@ -151,9 +153,9 @@ def load_config(
     hardware, workload : str, path-like or spec
         See `load_hardware` and `load_workload`.
     scheme : str
-        dense, tile_wise, hdp, tile_wise+hdp or dense_on_unit.
+        One of `accelsim.config.scheme.SchemeName`.
     sets : sequence of str
-        ``path=value`` texts; paths begin with hardware, workload, mapping, tile_wise or hdp.
+        ``path=value`` texts; paths begin with hardware, workload, mapping, hdp or a pattern's name.
     engine : str
         events, simpy or estimate.
     values : bool
@@ -164,6 +166,8 @@ def load_config(
         .npz of the user's matrices, relative to the working directory.
     masks : str or path-like, optional
         Folder of a saved result, or its arrays.npz: recorded masks, for a run without values.
+    force : bool
+        Whether sparse tensor cores are imagined on a machine without them.
 
     Raises
     ------
@@ -181,13 +185,14 @@ def load_config(
         "workload": work,
         "scheme": scheme,
         "mapping": _options(Mapping, "mapping", work, assignments),
-        "tile_wise": _options(TileWise, "tile_wise", work, assignments),
+        **{key: _options(spec, key, work, assignments) for key, spec in PATTERN_OPTIONS.items()},
         "hdp": _options(Hdp, "hdp", work, assignments),
         "engine": engine,
         "values": values,
         "seed": seed,
         "operands": None if operands is None else _existing(os.fspath(operands), Place(option="operands")),
         "masks": None if masks is None else _existing(_arrays(masks), Place(option="masks")),
+        "force": force,
     }
     return build(RunConfig, Document(data, {(): Place(option="run")}), "run")
 

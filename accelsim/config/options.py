@@ -1,10 +1,21 @@
-"""Options of a run beside hardware and workload: mapping, tile-wise pruning, HDP."""
+"""Options of a run beside hardware and workload: mapping, patterns of weights, HDP."""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from accelsim.config.base import Spec
+from accelsim.config.pattern_options import (
+    NM,
+    BlockWise,
+    ElementWise,
+    TileElementWise,
+    TileVectorWise,
+    TileWise,
+    VectorWise,
+)
+
+__all__ = ["Defaults", "Hdp", "Mapping", "TileWise"]
 
 
 class Mapping(Spec):
@@ -28,23 +39,6 @@ class Mapping(Spec):
     """Placement of operand tiles in shared memory; ``linear`` meets in banks."""
     max_events: int = Field(default=40_000, ge=100)
     """K-steps are joined into chunks so that a launch has about so many events; at most 16 to a chunk."""
-
-
-class TileWise(Spec):
-    """Tile-wise sparsity: columns pruned first, then rows in each tile of `granularity` kept columns."""
-
-    sparsity: float = Field(default=0.75, ge=0, lt=1)
-    """Share of weights pruned; per dimension 1 - sqrt(1 - sparsity)."""
-    granularity: int = Field(default=128, gt=0)
-    """Kept columns per tile (G)."""
-    threshold: Literal["global", "per_layer"] = "per_layer"
-    """Whether one threshold ranks the units of all layers or each layer has its own."""
-    strategy: Literal["merged", "padded_batch", "stream"] = "merged"
-    """One launch of all tiles, one batched launch padded to the longest tile, or a launch and stream for each tile."""
-    streams: int = Field(default=32, gt=0, le=128)
-    """Streams that ``stream`` deals the launches to."""
-    activations: Literal["transposed", "row_major"] = "transposed"
-    """Layout of the gathered operand: with rows of A^T contiguous, or gathered element by element."""
 
 
 class Hdp(Spec):
@@ -90,4 +84,10 @@ class Defaults(Spec):
 
     mapping: Mapping = Mapping()
     tile_wise: TileWise = TileWise()
+    element_wise: ElementWise = ElementWise()
+    vector_wise: VectorWise = VectorWise()
+    block_wise: BlockWise = BlockWise()
+    n_m: NM = NM()
+    tile_element_wise: TileElementWise = TileElementWise()
+    tile_vector_wise: TileVectorWise = TileVectorWise()
     hdp: Hdp = Hdp()

@@ -38,6 +38,8 @@ _TABLES: dict[str, Callable[[str], BaseModel]] = {
 }
 _NO_TIME = {"name", "measured_as", "area", "accuracy"}
 """Keys of a GPU that change no time."""
+_SPARSE = {"sparse_tensor_core", "element_wise", "efficiencies"}
+"""Keys of a GPU and of a library that dense products, whose errors are measured, do not depend on."""
 
 
 def to_document(config: RunConfig) -> dict[str, Any]:
@@ -98,10 +100,13 @@ def config_hash(config: RunConfig) -> str:
 
 def gpu_digest(gpu: Gpu) -> str:
     """SHA-256 (64 hexadecimal digits) of the figures of a GPU, its menu of kernels and its energies, which together
-    give its latencies. Names, texts and the GPU's accuracy are left out."""
-    document = {key: value for key, value in gpu.model_dump(mode="json").items() if key not in _NO_TIME}
+    give its latencies of dense products. Names, texts and the GPU's accuracy are left out."""
+    document = {key: value for key, value in gpu.model_dump(mode="json").items() if key not in _NO_TIME | _SPARSE}
     for key in ("library", "energy"):
-        document[key] = {name: value for name, value in _table(key, document[key]).items() if name != "name"}
+        table = _table(key, document[key])
+        document[key] = {name: value for name, value in table.items() if name not in {"name"} | _SPARSE}
+    actions = document["energy"]["actions"]
+    document["energy"]["actions"] = {name: value for name, value in actions.items() if not name.startswith("sparse_")}
     text = json.dumps(_strip(document), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.mapping.plan import BlockTable, IntArray, LaunchPlan
+from accelsim.mapping.plan import BlockTable, IntArray, LaunchPlan, PlannedWeights
 from accelsim.model.graph import Gemm
-from accelsim.pruning.packing import TileWiseWeights
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ def dense_columns(n: int, k: int, tile_n: int) -> ColumnTiles:
     return ColumnTiles(n0, np.minimum(n0 + tile_n, n), np.full(len(n0), k, np.int64), np.zeros(len(n0), np.int64))
 
 
-def tile_wise_columns(weights: TileWiseWeights, tile_n: int) -> ColumnTiles:
-    """Columns of output tiles of a tile-wise product; none spans two weight tiles."""
+def tile_wise_columns(weights: PlannedWeights, tile_n: int) -> ColumnTiles:
+    """Columns of output tiles of a product with packed weights; none spans two weight tiles."""
     occupied = np.flatnonzero(weights.row_count > 0)
     parts = ceil_div(weights.column_count[occupied], tile_n)
     weight_tile = np.repeat(occupied, parts)

@@ -27,7 +27,12 @@ _MAX_BUILT_N = 256
 
 
 def candidate_tiles(
-    dtype: str, gpu: Gpu, library: Library, mapping: Mapping, granularity: int | None = None
+    dtype: str,
+    gpu: Gpu,
+    library: Library,
+    mapping: Mapping,
+    granularity: int | None = None,
+    unit: str | None = None,
 ) -> list[TileShape]:
     """Kernels that may compute a product of operands of a format.
 
@@ -43,16 +48,19 @@ def candidate_tiles(
     gpu, library, mapping
         The machine, its menu, and what is fixed.
     granularity : int, optional
-        Kept columns per tile of a tile-wise product. Its kernels are no wider; where the menu has none of just this
+        Columns per tile of packed weights. Its kernels are no wider; where the menu has none of just this
         width (rounded up to a multiple of 8, up to 256), one is built.
+    unit : str, optional
+        ``sparse_tensor_core`` or ``cuda_core`` where the product is not to run on what multiplies the format otherwise.
 
     Raises
     ------
     MappingError
         If nothing fits, the menu is empty, or the mapping fixes a tile wider than the granularity.
     """
-    unit = compute_unit(dtype, gpu)
-    menu = [tile_shape(kernel, dtype, unit) for kernel in getattr(library, unit)]
+    unit = unit or compute_unit(dtype, gpu)
+    kernels = getattr(library, unit) or (library.tensor_core if unit == "sparse_tensor_core" else [])
+    menu = [tile_shape(kernel, dtype, unit) for kernel in kernels]
     fixed = {name: getattr(mapping, name) for name in _FIXABLE if getattr(mapping, name) is not None}
     if not menu:
         raise MappingError(f"library {library.name} has no {unit} kernel, and {dtype} on {gpu.name} needs one")
@@ -67,8 +75,8 @@ def candidate_tiles(
 def vector_tiles(dtype: str, gpu: Gpu, library: Library, mapping: Mapping) -> list[TileShape]:
     """Matrix-vector kernels that may compute a dense product of one row, beside those of `candidate_tiles`.
 
-    They run on CUDA cores and each thread block covers all of k, so there is none where the mapping fixes a tile or
-    shares k among thread blocks, or where the machine has no rate for the format without tensor cores.
+    They run on CUDA cores, so there is none where the mapping fixes a tile, or where the machine has no rate for the
+    format without tensor cores.
 
     Parameters
     ----------
@@ -77,8 +85,7 @@ def vector_tiles(dtype: str, gpu: Gpu, library: Library, mapping: Mapping) -> li
     gpu, library, mapping
         The machine, its menu, and what is fixed.
     """
-    fixed = any(getattr(mapping, name) is not None for name in _FIXABLE) or mapping.split_k not in (None, 1)
-    if fixed or dtype not in gpu.cuda_core:
+    if any(getattr(mapping, name) is not None for name in _FIXABLE) or dtype not in gpu.cuda_core:
         return []
     tiles = dict.fromkeys(tile_shape(kernel, dtype, "gemv") for kernel in library.gemv)
     return [tile for tile in tiles if not misfit(tile, gpu)]
@@ -90,8 +97,8 @@ def _narrow(menu: list[TileShape], fixed: dict[str, int], gpu: Gpu, dtype: str, 
     if "tile_n" in fixed:
         if fixed["tile_n"] > widest:
             raise MappingError(
-                f"mapping.tile_n is {fixed['tile_n']}, but a weight tile of tile_wise.granularity {granularity} has no "
-                f"more columns than that; tile_n of at most {widest}, or a larger granularity"
+                f"mapping.tile_n is {fixed['tile_n']}, but tiles of the weights (granularity, or a block's columns) "
+                f"have no more than {granularity} columns; tile_n of at most {widest}, or wider tiles"
             )
         return _agreeing(menu, fixed, gpu, dtype)
     width = min(widest, _MAX_BUILT_N)
@@ -120,10 +127,51 @@ def _changed(tile: TileShape, fixed: dict[str, int], gpu: Gpu, dtype: str) -> Ti
     tile_m, tile_n = fixed.get("tile_m", tile.tile_m), fixed.get("tile_n", tile.tile_n)
     tile_k, stages = fixed.get("tile_k", tile.tile_k), fixed.get("stages", tile.stages)
     if (tile_m, tile_n) == (tile.tile_m, tile.tile_n):
-        memory = shared_bytes(tile_m, tile_n, tile_k, stages, ELEMENT_BYTES[dtype])
+        memory = shared_bytes(tile_m, tile_n, tile_k, stages, ELEMENT_BYTES[dtype], tile.unit)
         changed = replace(tile, tile_k=tile_k, stages=stages, shared_bytes=memory)
     else:
         changed = built_tile(tile_m, tile_n, tile_k, stages, dtype, tile.unit)
     if "stages" not in fixed and changed.stages > 2 and misfit(changed, gpu):
         return _changed(replace(tile, stages=tile.stages - 1), fixed, gpu, dtype)
     return changed
+
+
+def with_depth(
+    tiles: list[TileShape], mapping: Mapping, gpu: Gpu, dtype: str, depth_unit: int, depth_limit: int | None
+) -> list[TileShape]:
+    """Kernels whose k-steps suit packed weights.
+
+    Parameters
+    ----------
+    tiles : list of TileShape
+    mapping : Mapping
+        What it fixes stays.
+    gpu, dtype
+        As of `candidate_tiles`.
+    depth_unit : int
+        Rows of a group; a k-step holds whole groups.
+    depth_limit : int or None
+        Rows of a block; a k-step holds no more.
+
+    Raises
+    ------
+    MappingError
+        If the mapping fixes a tile_k that cuts groups.
+    """
+    if mapping.tile_k is not None:
+        if mapping.tile_k % depth_unit:
+            raise MappingError(
+                f"mapping.tile_k is {mapping.tile_k}, which cuts groups of {depth_unit} rows; take a multiple of "
+                f"{depth_unit}"
+            )
+        return tiles
+    found = []
+    for tile in tiles:
+        depth = tile.tile_k if depth_limit is None else min(tile.tile_k, depth_limit)
+        depth = depth_unit * -(-depth // depth_unit)
+        fixed = {"tile_k": depth} | ({} if mapping.stages is None else {"stages": mapping.stages})
+        found.append(tile if depth == tile.tile_k else _changed(tile, fixed, gpu, dtype))
+    fitting = [tile for tile in dict.fromkeys(found) if not misfit(tile, gpu)]
+    if not fitting:
+        raise MappingError(f"tile {describe(found[0])} does not fit {gpu.name}: {misfit(found[0], gpu)}")
+    return fitting

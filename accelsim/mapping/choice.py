@@ -7,16 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.config.hardware import Gpu, Library
-from accelsim.config.scheme import Mapping, TileWise
+from accelsim.config.scheme import Mapping
 from accelsim.config.workload import Caches
 from accelsim.errors import MappingError
 from accelsim.estimate.gemm import GemmMachine, estimate_gemm
-from accelsim.mapping.blocks import ceil_div, tile_wise_columns
-from accelsim.mapping.candidates import candidate_tiles, vector_tiles
-from accelsim.mapping.plan import TileShape
-from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES, compute_unit, mac_rate, occupancy, shared_traffic
-from accelsim.model.graph import Gemm
-from accelsim.pruning.packing import TileWiseWeights
+from accelsim.mapping.blocks import IntArray, ceil_div, tile_wise_columns
+from accelsim.mapping.candidates import candidate_tiles, vector_tiles, with_depth
+from accelsim.mapping.layout import dram_costs
+from accelsim.mapping.plan import PlannedWeights, SparseExecution, TileShape
+from accelsim.mapping.tiles import (
+    ELEMENT_BYTES,
+    OUTPUT_BYTES,
+    compute_unit,
+    mac_rate,
+    occupancy,
+    step_macs,
+    step_traffic,
+)
+from accelsim.model.graph import Gemm, Layout
 
 Candidate = tuple[TileShape, tuple[int, int], int]
 """A kernel, n and k of the dense product that is estimated, and split-K."""
@@ -37,11 +45,11 @@ def choose(
     library: Library,
     mapping: Mapping,
     caches: Caches,
-    weights: TileWiseWeights | None = None,
-    tile_wise: TileWise | None = None,
+    weights: PlannedWeights | None = None,
+    execution: SparseExecution | None = None,
 ) -> Choice:
     """The cheapest of `rank`."""
-    return rank(gemm, gpu, library, mapping, caches, weights, tile_wise)[0]
+    return rank(gemm, gpu, library, mapping, caches, weights, execution)[0]
 
 
 def rank(
@@ -50,73 +58,99 @@ def rank(
     library: Library,
     mapping: Mapping,
     caches: Caches,
-    weights: TileWiseWeights | None = None,
-    tile_wise: TileWise | None = None,
+    weights: PlannedWeights | None = None,
+    execution: SparseExecution | None = None,
 ) -> list[Choice]:
     """Every kernel and split-K that may compute a GEMM, cheapest first; equals stay in the menu's order.
 
     Matrix-vector kernels join, at the end of the menu, for dense products of one row.
 
-    A tile-wise product is estimated as a dense one of the same number of output tiles, and of a k that is the mean of
-    its thread blocks' (under padded_batch the longest tile's).
+    A product with packed weights is estimated as a dense one of the same number of output tiles, and of a k that is the
+    mean of its thread blocks' (under padded_batch the longest tile's), at the rate of its unit.
 
     Parameters
     ----------
-    gemm, gpu, library, mapping, caches, weights, tile_wise
+    gemm, gpu, library, mapping, caches
         As of `accelsim.mapping.gemm.plan_gemm`.
+    weights, execution
+        Packed weights and how they are multiplied; both or neither.
 
     Raises
     ------
     MappingError
         If no kernel fits, or split-K is asked of the stream strategy, whose launches have no common end to reduce at.
     """
-    granularity = tile_wise.granularity if weights is not None and tile_wise is not None else None
-    tiles = candidate_tiles(gemm.dtype, gpu, library, mapping, granularity)
-    streams = weights is not None and tile_wise is not None and tile_wise.strategy == "stream"
-    splits = _splits(library, mapping, streams)
-    sizes = [_size(gemm, tile.tile_n, weights, tile_wise) for tile in tiles]
+    tiles = _tiles(gemm, gpu, library, mapping, execution)
+    if weights is None and gemm.m == 1:
+        tiles = tiles + vector_tiles(gemm.dtype, gpu, library, mapping)
+    splits = _splits(library, mapping, execution)
+    sizes = [_size(gemm, tile.tile_n, weights, execution) for tile in tiles]
     pairs = [
         (index, split)
         for index, tile in enumerate(tiles)
         for split in splits
-        if split == splits[0] or split <= int(ceil_div(sizes[index][1], tile.tile_k))
+        if split == splits[0] or split_applies(split, sizes[index][1], tile.tile_k, library)
     ]
-    if weights is None and gemm.m == 1:
-        vector = vector_tiles(gemm.dtype, gpu, library, mapping)
-        pairs += [(len(tiles) + index, 1) for index in range(len(vector))]
-        tiles, sizes = tiles + vector, sizes + [(gemm.n, gemm.k)] * len(vector)
-    cycles = _estimates(gemm, gpu, library, mapping, caches, [(tiles[i], sizes[i], split) for i, split in pairs])
+    candidates = [(tiles[i], sizes[i], split) for i, split in pairs]
+    cycles = _estimates(gemm, gpu, library, mapping, caches, candidates, execution)
     order = np.argsort(cycles, kind="stable")
     return [Choice(tiles[pairs[i][0]], pairs[i][1], float(cycles[i])) for i in order]
 
 
-def _splits(library: Library, mapping: Mapping, streams: bool) -> list[int]:
+def _tiles(
+    gemm: Gemm, gpu: Gpu, library: Library, mapping: Mapping, execution: SparseExecution | None
+) -> list[TileShape]:
+    """Kernels that may compute the product, whatever split-K."""
+    if execution is None:
+        return candidate_tiles(gemm.dtype, gpu, library, mapping)
+    tiles = candidate_tiles(gemm.dtype, gpu, library, mapping, execution.granularity, execution.unit)
+    return with_depth(tiles, mapping, gpu, gemm.dtype, execution.depth_unit, execution.depth_limit)
+
+
+def split_applies(
+    split: IntArray | int, k: IntArray | int, tile_k: IntArray | int, library: Library
+) -> NDArray[np.bool_]:
+    """Whether a library cuts a main loop over k in so many shares: each has a k-step, and the loop is long enough."""
+    return (np.asarray(split) <= ceil_div(k, tile_k)) & (np.asarray(k) >= library.split_k_from)
+
+
+def _splits(library: Library, mapping: Mapping, execution: SparseExecution | None) -> list[int]:
     """Values of split-K to try, least first."""
-    if not streams:
-        return sorted(set(library.split_k)) if mapping.split_k is None else [mapping.split_k]
+    if execution is None or execution.strategy != "stream":
+        if mapping.split_k is not None:
+            return [mapping.split_k]
+        return sorted(set(library.split_k)) if execution is None or execution.splits_by_itself else [1]
     if mapping.split_k not in (None, 1):
         raise MappingError(
-            f"mapping.split_k is {mapping.split_k}, but tile_wise.strategy stream launches every weight tile by itself "
+            f"mapping.split_k is {mapping.split_k}, but strategy stream launches every weight tile by itself "
             "and could not add up shares; split_k of 1, or strategy merged or padded_batch"
         )
     return [1]
 
 
-def _size(gemm: Gemm, tile_n: int, weights: TileWiseWeights | None, tile_wise: TileWise | None) -> tuple[int, int]:
+def _size(
+    gemm: Gemm, tile_n: int, weights: PlannedWeights | None, execution: SparseExecution | None
+) -> tuple[int, int]:
     """Columns and k of the dense product that stands for a GEMM in the estimate."""
     if weights is None:
         return gemm.n, gemm.k
     columns = tile_wise_columns(weights, tile_n)
     if not len(columns):
         return 1, 1
-    padded = tile_wise is not None and tile_wise.strategy == "padded_batch"
+    padded = execution is not None and execution.strategy == "padded_batch"
     depth = int(columns.depth.max()) if padded else int(np.ceil(columns.depth.mean()))
     last = int(columns.n1[-1] - columns.n0[-1])
     return (len(columns) - 1) * tile_n + last, depth
 
 
 def _estimates(
-    gemm: Gemm, gpu: Gpu, library: Library, mapping: Mapping, caches: Caches, candidates: list[Candidate]
+    gemm: Gemm,
+    gpu: Gpu,
+    library: Library,
+    mapping: Mapping,
+    caches: Caches,
+    candidates: list[Candidate],
+    execution: SparseExecution | None = None,
 ) -> NDArray[np.float64]:
     """Cycles that each candidate is estimated to take."""
     element = ELEMENT_BYTES[gemm.dtype]
@@ -125,7 +159,9 @@ def _estimates(
         for tile, (n, k), split in candidates
     ]
     n, k, tile_m, tile_n, tile_k, stages, resident, split_k = np.array(rows, dtype=np.int64).T
-    return estimate_gemm(
+    activations = gemm.a_layout if execution is None else execution.activations
+    a_layout: Layout = "transposed" if activations == "transposed" else "row_major"
+    found = estimate_gemm(
         gemm.m,
         n,
         k,
@@ -141,10 +177,12 @@ def _estimates(
         weights_warm=(caches.weights if gemm.weight is not None else caches.activations) == "warm",
         activations_warm=caches.activations == "warm",
         output_bytes=OUTPUT_BYTES[gemm.dtype],
-        shared_bytes=[sum(shared_traffic(tile, gpu, element)) for tile, _, _ in candidates],
+        shared_bytes=[sum(step_traffic(tile, gpu, element, execution)) for tile, _, _ in candidates],
         strip=raster_strip(mapping),
-        macs_per_cycle=[macs_per_cycle(tile, gpu, library, gemm.dtype) for tile, _, _ in candidates],
+        macs_per_cycle=[macs_per_cycle(tile, gpu, library, gemm.dtype, execution) for tile, _, _ in candidates],
+        dram_costs=dram_costs(gemm.k, tile_k, gemm.dtype, gpu, a_layout, gemm.b_layout),
     )
+    return found.cycles
 
 
 def raster_strip(mapping: Mapping) -> int:
@@ -152,9 +190,14 @@ def raster_strip(mapping: Mapping) -> int:
     return {"along_m": 1, "along_n": sys.maxsize, "swizzle": mapping.swizzle_width}[mapping.raster]
 
 
-def macs_per_cycle(tile: TileShape, gpu: Gpu, library: Library, dtype: str) -> float:
-    """Multiply-accumulates a cycle of one SM in the main loop of a library's kernel."""
-    return mac_rate(gpu, dtype, tile.unit) * library.efficiency
+def macs_per_cycle(
+    tile: TileShape, gpu: Gpu, library: Library, dtype: str, execution: SparseExecution | None = None
+) -> float:
+    """Multiply-accumulates a cycle of one SM in the main loop of a library's kernel, pruned weights counted."""
+    efficiency = library.efficiency_of(None if execution is None else execution.family)
+    _, counted = step_macs(tile, execution)
+    whole = tile.tile_m * tile.tile_n * tile.tile_k
+    return mac_rate(gpu, dtype, tile.unit) * efficiency * whole / counted
 
 
 def machine_numbers(gpu: Gpu, library: Library, dtype: str) -> GemmMachine:
@@ -166,6 +209,7 @@ def machine_numbers(gpu: Gpu, library: Library, dtype: str) -> GemmMachine:
         If the machine cannot multiply this format.
     """
     launch = gpu.clock * (gpu.launch.graph + gpu.launch.start_drain)
+    few = library.few_blocks
     return GemmMachine(
         sm_count=gpu.sm_count,
         macs_per_cycle=mac_rate(gpu, dtype, compute_unit(dtype, gpu)) * library.efficiency,
@@ -181,4 +225,7 @@ def machine_numbers(gpu: Gpu, library: Library, dtype: str) -> GemmMachine:
         launch=launch,
         reduce_gap=gpu.clock * gpu.launch.reduce,
         adds_per_cycle=2.0 * gpu.cuda_core["fp32"],
+        few_blocks=0 if few is None else few.most,
+        few_rows=0 if few is None else few.rows_over,
+        few_delay=0.0 if few is None else few.delay * gpu.clock,
     )

@@ -23,6 +23,7 @@ from accelsim.kernels.conflicts import fragment_ways
 from accelsim.kernels.sectors import SECTOR_BYTES, ActivationLayout, gather_sectors, matrix_sectors, tile_sectors
 from accelsim.mapping.blocks import ceil_div, run_lengths, split_length, take_blocks
 from accelsim.mapping.plan import BlockTable, GemmPlan, IntArray
+from accelsim.mapping.sparse_counts import packed_block_counts
 from accelsim.mapping.tiles import ACCUMULATOR_BYTES, ELEMENT_BYTES, OUTPUT_BYTES, shared_traffic
 from accelsim.pruning.packing import TileWiseWeights
 
@@ -37,7 +38,7 @@ class BlockCounts:
     """What each thread block does. Arrays are int64 [blocks]; loads are sums over its k-steps."""
 
     macs: IntArray
-    """Multiply-accumulates of the elements that it covers, padding not counted."""
+    """Multiply-accumulates with weights that are kept, padding not counted."""
     steps: IntArray
     """K-steps, padding included."""
     load_a_bytes: IntArray
@@ -47,7 +48,7 @@ class BlockCounts:
     load_b_bytes: IntArray
     load_b_sectors: IntArray
     index_bytes: IntArray
-    """Row offsets of its k and column offsets of its outputs; 0 in a dense product."""
+    """Row offsets of its k and column offsets of its outputs, metadata, indices; 0 in a dense product."""
     output_bytes: IntArray
     """Bytes that it writes: outputs in their format, under split-K partial sums of 4 bytes."""
     shared_write_per_step: IntArray
@@ -58,6 +59,12 @@ class BlockCounts:
     conflict_ways_a: IntArray
     """Cycles that a read of A's fragments takes for one without conflicts."""
     conflict_ways_b: IntArray
+    step_macs: IntArray
+    """Multiply-accumulates that the unit carries out in a k-step, padding and filled slots included."""
+    rated_macs: IntArray
+    """Those that its rate counts: on sparse tensor cores those with pruned weights too."""
+    load_c_bytes: IntArray
+    """Bytes of outputs of another kernel that it adds to."""
 
     def __len__(self) -> int:
         return len(self.macs)
@@ -91,8 +98,11 @@ def count_blocks(plan: GemmPlan, gpu: Gpu) -> BlockCounts:
     BlockCounts
         In the order of `plan.blocks`.
     """
+    if plan.weights is not None and not isinstance(plan.weights, TileWiseWeights):
+        return BlockCounts(**packed_block_counts(plan, gpu))
     blocks, tile = plan.blocks, plan.tile
     element = ELEMENT_BYTES[plan.gemm.dtype]
+    whole = np.full(len(blocks), tile.tile_m * tile.tile_n * tile.tile_k, np.int64)
     run = run_lengths(blocks, tile.tile_k, plan.split_k, plan.padded_k)
     rows, columns = blocks.m1 - blocks.m0, blocks.n1 - blocks.n0
     a_sectors, b_sectors = _load_sectors(plan, element)
@@ -106,6 +116,9 @@ def count_blocks(plan: GemmPlan, gpu: Gpu) -> BlockCounts:
         load_b_sectors=b_sectors,
         index_bytes=np.zeros_like(run) if plan.weights is None else INDEX_BYTES * (run + columns),
         output_bytes=rows * columns * written,
+        step_macs=whole,
+        rated_macs=whole,
+        load_c_bytes=np.zeros_like(run),
         **_shared_memory(plan, gpu, element),
     )
 
@@ -145,6 +158,7 @@ def _load_sectors(plan: GemmPlan, element: int) -> tuple[IntArray, IntArray]:
         a_sectors = _dense_sectors(plan, a_blocks, element)[0]
         b_sectors = _dense_sectors(plan, b_blocks, element)[1]
     else:
+        assert isinstance(plan.weights, TileWiseWeights)
         a_sectors = _gathered_sectors(plan, plan.weights, a_blocks, element)
         b_sectors = _packed_sectors(plan.weights, b_blocks, tile_k, element)
     return a_sectors[a_same], b_sectors[b_same]
@@ -164,7 +178,7 @@ def _dense_sectors(plan: GemmPlan, blocks: BlockTable, element: int) -> tuple[In
     gemm = plan.gemm
     ranges = (blocks.m0, blocks.m1, blocks.n0, blocks.n1, blocks.k0, blocks.k1)
     layout: ActivationLayout = "transposed" if plan.activations == "transposed" else "row_major"
-    return tile_sectors(*ranges, gemm.m, gemm.n, gemm.k, element, plan.tile.tile_k, layout)
+    return tile_sectors(*ranges, gemm.m, gemm.n, gemm.k, element, plan.tile.tile_k, layout, gemm.b_layout)
 
 
 def _gathered_sectors(plan: GemmPlan, weights: TileWiseWeights, blocks: BlockTable, element: int) -> IntArray:

@@ -14,12 +14,18 @@ from accelsim.mapping.blocks import (
     tile_wise_columns,
 )
 from accelsim.mapping.choice import choose
-from accelsim.mapping.plan import BlockTable, GemmPlan, TileShape
+from accelsim.mapping.elements import plan_elements
+from accelsim.mapping.plan import (
+    BlockTable,
+    GemmPlan,
+    IntArray,
+    PlannedWeights,
+    SparseExecution,
+    TileShape,
+    steps_per_chunk,
+)
 from accelsim.model.graph import Gemm
-from accelsim.pruning.packing import TileWiseWeights
-
-MAX_CHUNK = 16
-"""K-steps that one event stands for at most."""
+from accelsim.pruning.packed.elements import ElementWeights
 
 
 def plan_gemm(
@@ -29,8 +35,9 @@ def plan_gemm(
     mapping: Mapping,
     caches: Caches,
     *,
-    weights: TileWiseWeights | None = None,
+    weights: PlannedWeights | None = None,
     tile_wise: TileWise | None = None,
+    execution: SparseExecution | None = None,
 ) -> GemmPlan:
     """Choose a kernel for a GEMM and cut it into thread blocks.
 
@@ -44,10 +51,12 @@ def plan_gemm(
         What is fixed, raster order, layout of shared memory, and how many events are wanted.
     caches : Caches
         Which operands lie in L2 at the start; the choice of kernel depends on it.
-    weights : TileWiseWeights, optional
-        Packed weights, of the GEMM's k and n, for a tile-wise product.
+    weights : PlannedWeights, optional
+        Packed weights, of the GEMM's k and n.
     tile_wise : TileWise, optional
         Granularity, strategy and layout of activations of a tile-wise product; defaults when left out.
+    execution : SparseExecution, optional
+        How other packed weights are multiplied; needed for those.
 
     Returns
     -------
@@ -61,13 +70,15 @@ def plan_gemm(
     """
     if weights is None:
         return _plan_dense(gemm, gpu, library, mapping, caches)
-    options = tile_wise or TileWise()
+    how = execution or SparseExecution.of_tile_wise(tile_wise or TileWise())
     if (weights.k, weights.n) != (gemm.k, gemm.n):
         raise MappingError(f"{gemm.name}: weights are [{weights.k}, {weights.n}], the GEMM has [{gemm.k}, {gemm.n}]")
-    choice = choose(gemm, gpu, library, mapping, caches, weights, options)
+    if isinstance(weights, ElementWeights):
+        return plan_elements(gemm, gpu, library, mapping, weights, how)
+    choice = choose(gemm, gpu, library, mapping, caches, weights, how)
     tile = choice.tile
     longest = int(weights.row_count.max(initial=0))
-    padded_k = longest if options.strategy == "padded_batch" else None
+    padded_k = longest if how.strategy == "padded_batch" else None
     blocks = build_blocks(
         gemm,
         tile_wise_columns(weights, tile.tile_n),
@@ -77,20 +88,21 @@ def plan_gemm(
         padded_k,
     )
     launches = one_launch(gemm.name, blocks)
-    if options.strategy == "stream":
-        blocks, launches = launch_per_tile(gemm.name, blocks, options.streams)
+    if how.strategy == "stream":
+        blocks, launches = launch_per_tile(gemm.name, blocks, how.streams)
     return GemmPlan(
         gemm=gemm,
         tile=tile,
         blocks=blocks,
         launches=launches,
         split_k=_shares(blocks),
-        steps_per_chunk=_steps_per_chunk(blocks, tile, mapping.max_events, padded_k),
-        activations=options.activations,
+        steps_per_chunk=steps_per_chunk(_steps(blocks, tile, padded_k), tile, mapping.max_events),
+        activations=how.activations,
         shared_layout=mapping.shared_layout,
-        efficiency=library.efficiency,
+        efficiency=library.efficiency_of(how.family),
         weights=weights,
         padded_k=padded_k,
+        execution=how,
     )
 
 
@@ -110,11 +122,17 @@ def _plan_dense(gemm: Gemm, gpu: Gpu, library: Library, mapping: Mapping, caches
         blocks=blocks,
         launches=one_launch(gemm.name, blocks),
         split_k=_shares(blocks),
-        steps_per_chunk=_steps_per_chunk(blocks, tile, mapping.max_events, None),
-        activations="row_major",
+        steps_per_chunk=steps_per_chunk(_steps(blocks, tile, None), tile, mapping.max_events),
+        activations=gemm.a_layout,
         shared_layout=mapping.shared_layout,
         efficiency=library.efficiency,
+        start_delay=_start_delay(gemm, len(blocks), library),
     )
+
+
+def _start_delay(gemm: Gemm, blocks: int, library: Library) -> float:
+    few = library.few_blocks
+    return few.delay if few is not None and blocks <= few.most and gemm.m > few.rows_over else 0.0
 
 
 def _shares(blocks: BlockTable) -> int:
@@ -122,13 +140,6 @@ def _shares(blocks: BlockTable) -> int:
     return 1 + int(blocks.split.max(initial=0))
 
 
-def _steps_per_chunk(blocks: BlockTable, tile: TileShape, max_events: int, padded_k: int | None) -> int:
-    """K-steps for one simulated event, so that the plan has about `max_events`: one, or at least those in flight.
-
-    Never more than `MAX_CHUNK` (unless more are in flight): chunks of a wave that outgrow L2 together would evict each
-    other before they are shared, and DRAM traffic would be that of the chunks and not of the kernel.
-    """
-    total = int(ceil_div(run_lengths(blocks, tile.tile_k, _shares(blocks), padded_k), tile.tile_k).sum())
-    if total <= max_events:
-        return 1
-    return max(min(-(-total // max_events), MAX_CHUNK), tile.stages - 1)
+def _steps(blocks: BlockTable, tile: TileShape, padded_k: int | None) -> IntArray:
+    """K-steps of each thread block."""
+    return ceil_div(run_lengths(blocks, tile.tile_k, _shares(blocks), padded_k), tile.tile_k)

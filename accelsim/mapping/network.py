@@ -11,14 +11,13 @@ from accelsim.config.hardware import Gpu, Library
 from accelsim.config.scheme import RunConfig, SchemeName
 from accelsim.errors import MappingError
 from accelsim.mapping.gemm import plan_gemm
+from accelsim.mapping.masks import prunable, prunes_weights, weight_masks
 from accelsim.mapping.plan import GemmPlan
+from accelsim.mapping.sparse import plan_sparse, require_unit
 from accelsim.model.attention import attention_as_gemms
 from accelsim.model.graph import Attention, Elementwise, Gemm, Network, Operation
-from accelsim.pruning.pack import pack
-from accelsim.pruning.packing import TileWiseWeights
-from accelsim.pruning.recorded import as_tile_wise, read_masks, recorded_mask
-from accelsim.pruning.seeded import seeded_mask
-from accelsim.pruning.tile_wise import TileWiseMask, tile_wise_masks
+from accelsim.pruning.masks import Mask
+from accelsim.pruning.packed import Packed, pack_mask
 
 Kernel = GemmPlan | Elementwise
 Place = Literal["gpu", "attention_unit"]
@@ -39,7 +38,7 @@ class NetworkPlan:
 
     network: Network
     operations: tuple[PlannedOperation, ...]
-    masks: dict[str, TileWiseMask]
+    masks: dict[str, Mask]
     """Of each pruned weight, by the parameter's name."""
 
     @property
@@ -50,25 +49,9 @@ class NetworkPlan:
         return 1 - kept / total if total else 0.0
 
 
-def prunes_weights(scheme: SchemeName) -> bool:
-    """Whether a scheme has tile-wise weights."""
-    return scheme.startswith("tile_wise")
-
-
 def uses_unit(scheme: SchemeName) -> bool:
     """Whether a scheme computes attention on the attention unit."""
     return scheme in ("hdp", "tile_wise+hdp", "dense_on_unit")
-
-
-def prunable(network: Network) -> tuple[Gemm, ...]:
-    """GEMMs whose weights are pruned: all with weights but a model's first and last, its embedding and classifier."""
-    return tuple(
-        operation
-        for operation in network.operations
-        if isinstance(operation, Gemm)
-        and operation.weight is not None
-        and not operation.weight.startswith(("embed.", "classifier."))
-    )
 
 
 def check_scheme(network: Network, config: RunConfig) -> None:
@@ -78,7 +61,7 @@ def check_scheme(network: Network, config: RunConfig) -> None:
         if hardware.attention_unit is None:
             raise MappingError(
                 f"scheme {scheme} computes attention on an attention unit, and {hardware.name} has none; "
-                "take a system with one (a100_hdp, edge_hdp) or scheme dense or tile_wise"
+                "take a system with one (a100_hdp, edge_hdp) or a scheme that leaves attention to the GPU"
             )
         if not any(isinstance(operation, Attention) for operation in network.operations):
             raise MappingError(f"scheme {scheme} is about attention, and workload {network.name} has none")
@@ -86,6 +69,8 @@ def check_scheme(network: Network, config: RunConfig) -> None:
             _check_ratios(config)
     if prunes_weights(scheme) and not prunable(network):
         raise MappingError(f"scheme {scheme} prunes weights, and workload {network.name} has none")
+    if config.pattern_options is not None:
+        require_unit(config.pattern_options, hardware.gpu, network.dtype)
 
 
 def _check_ratios(config: RunConfig) -> None:
@@ -104,35 +89,6 @@ def _check_ratios(config: RunConfig) -> None:
         )
 
 
-def weight_masks(
-    network: Network, config: RunConfig, parameters: Mapping[str, NDArray[np.float32]] | None
-) -> dict[str, TileWiseMask]:
-    """Tile-wise masks of all prunable weights: from the weights' magnitude; without values recorded or seeded."""
-    if not prunes_weights(config.scheme):
-        return {}
-    options = config.tile_wise
-    shapes = {gemm.weight: (gemm.k, gemm.n) for gemm in prunable(network) if gemm.weight is not None}
-    for name, (_, n) in shapes.items():
-        if options.granularity > n:
-            raise MappingError(
-                f"tile_wise.granularity is {options.granularity}, more than the {n} columns of {name}; "
-                f"at most {min(columns for _, columns in shapes.values())} fits every pruned layer"
-            )
-    if parameters is not None:
-        weights = {name: parameters[name] for name in shapes}
-        return tile_wise_masks(weights, options.sparsity, options.granularity, options.threshold)
-    if config.masks is not None:
-        recorded = read_masks(config.masks)
-        return {
-            name: as_tile_wise(recorded_mask(recorded, name, shape, config.masks), options.granularity, name)
-            for name, shape in shapes.items()
-        }
-    return {
-        name: seeded_mask(k, n, options.sparsity, options.granularity, (config.seed, index))
-        for index, (name, (k, n)) in enumerate(shapes.items())
-    }
-
-
 class _Planner:
     """Plans GEMMs of one run; equal dense shapes are planned once."""
 
@@ -145,18 +101,16 @@ class _Planner:
     def gpu(self) -> Gpu:
         return self.config.hardware.gpu
 
-    def plan(self, gemm: Gemm, weights: TileWiseWeights | None) -> GemmPlan:
-        """Plan of one GEMM, under its own name."""
-        config = self.config
-        options = config.tile_wise if weights is not None else None
+    def plan(self, gemm: Gemm, weights: Packed | None) -> tuple[Kernel, ...]:
+        """Kernels of one GEMM, under its own name."""
+        config, caches = self.config, self.config.workload.caches
         if weights is not None:
-            return plan_gemm(
-                gemm, self.gpu, self.library, config.mapping, config.workload.caches, weights=weights, tile_wise=options
-            )
+            assert config.pattern_options is not None
+            return plan_sparse(gemm, self.gpu, self.library, config.mapping, caches, weights, config.pattern_options)
         shape = replace(gemm, name="", a="", b=None, bias=None, output="", weight=None if gemm.weight is None else "")
         if shape not in self.known:
-            self.known[shape] = plan_gemm(gemm, self.gpu, self.library, config.mapping, config.workload.caches)
-        return replace(self.known[shape], gemm=gemm)
+            self.known[shape] = plan_gemm(gemm, self.gpu, self.library, config.mapping, caches)
+        return (replace(self.known[shape], gemm=gemm),)
 
 
 def plan_network(
@@ -187,10 +141,10 @@ def plan_network(
     masks = weight_masks(network, config, parameters)
     planner = _Planner(config, library)
 
-    def packed(gemm: Gemm) -> TileWiseWeights | None:
+    def packed(gemm: Gemm) -> Packed | None:
         if gemm.weight is None or gemm.weight not in masks:
             return None
-        return pack(None if parameters is None else parameters[gemm.weight], masks[gemm.weight])
+        return pack_mask(None if parameters is None else parameters[gemm.weight], masks[gemm.weight])
 
     planned = tuple(_planned(operation, config, planner.plan, packed) for operation in network.operations)
     return NetworkPlan(network, planned, masks)
@@ -199,15 +153,15 @@ def plan_network(
 def _planned(
     operation: Operation,
     config: RunConfig,
-    plan: Callable[[Gemm, TileWiseWeights | None], GemmPlan],
-    packed: Callable[[Gemm], TileWiseWeights | None],
+    plan: Callable[[Gemm, Packed | None], tuple[Kernel, ...]],
+    packed: Callable[[Gemm], Packed | None],
 ) -> PlannedOperation:
     if isinstance(operation, Gemm):
-        return PlannedOperation(operation, "gpu", (plan(operation, packed(operation)),))
+        return PlannedOperation(operation, "gpu", plan(operation, packed(operation)))
     if isinstance(operation, Elementwise):
         moves_nothing = operation.bytes_read + operation.bytes_written == 0
         return PlannedOperation(operation, "gpu", () if moves_nothing else (operation,))
     if uses_unit(config.scheme):
         return PlannedOperation(operation, "attention_unit", ())
     scores, softmax, context = attention_as_gemms(operation)
-    return PlannedOperation(operation, "gpu", (plan(scores, None), softmax, plan(context, None)))
+    return PlannedOperation(operation, "gpu", (*plan(scores, None), softmax, *plan(context, None)))

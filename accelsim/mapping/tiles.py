@@ -4,7 +4,7 @@ import math
 
 from accelsim.config.hardware import Gpu, KernelTile
 from accelsim.errors import MappingError
-from accelsim.mapping.plan import TileShape
+from accelsim.mapping.plan import SparseExecution, TileShape
 
 ELEMENT_BYTES = {"fp16": 2, "bf16": 2, "tf32": 4, "fp32": 4, "int8": 1}
 """Bytes of an operand's element."""
@@ -15,7 +15,7 @@ OUTPUT_BYTES = {"fp16": 2, "bf16": 2, "tf32": 4, "fp32": 4, "int8": 4}
 ACCUMULATOR_BYTES = 4
 """Accumulators are fp32, for int8 operands int32."""
 
-MENU_BYTES = {"tensor_core": 2, "cuda_core": 4, "gemv": 2}
+MENU_BYTES = {"tensor_core": 2, "sparse_tensor_core": 2, "cuda_core": 4, "gemv": 2}
 """Operand bytes for which tile_k is written, by the lists of a library's menu."""
 
 MAX_REGISTERS_PER_THREAD = 255
@@ -40,14 +40,17 @@ def compute_unit(dtype: str, gpu: Gpu) -> str:
 
 
 def mac_rate(gpu: Gpu, dtype: str, unit: str) -> float:
-    """Multiply-accumulates a cycle of one SM in a main loop with its operands at hand."""
+    """Multiply-accumulates a cycle of one SM in a main loop with its operands at hand; sparse tensor cores' with pruned
+    weights among them."""
     if unit == "cuda_core":
         return gpu.cuda_core[dtype]  # type: ignore[index]
-    return gpu.tensor_core[dtype] * gpu.tensor_efficiency  # type: ignore[index]
+    dense = gpu.tensor_core[dtype] * gpu.tensor_efficiency  # type: ignore[index]
+    return dense * gpu.sparse_tensor_core[dtype] if unit == "sparse_tensor_core" else dense  # type: ignore[index]
 
 
 def tile_shape(kernel: KernelTile, dtype: str, menu: str) -> TileShape:
-    """A kernel of one of a library's lists (``tensor_core``, ``cuda_core`` or ``gemv``) for an operand format.
+    """A kernel of one of a library's lists (``tensor_core``, ``sparse_tensor_core``, ``cuda_core`` or ``gemv``) for an
+    operand format.
 
     tile_k is scaled so that a k-step has as many bytes as in the format that the list is written for (2-byte operands,
     on CUDA cores 4-byte ones, but for matrix-vector kernels): half for fp32 and tf32 on tensor cores, double for int8.
@@ -61,14 +64,24 @@ def tile_shape(kernel: KernelTile, dtype: str, menu: str) -> TileShape:
         stages=kernel.stages,
         threads=kernel.threads,
         registers=kernel.threads * kernel.registers_per_thread,
-        shared_bytes=shared_bytes(kernel.tile_m, kernel.tile_n, tile_k, kernel.stages, element),
-        unit="tensor_core" if menu == "tensor_core" else "cuda_core",
+        shared_bytes=shared_bytes(kernel.tile_m, kernel.tile_n, tile_k, kernel.stages, element, menu),
+        unit="cuda_core" if menu == "gemv" else menu,
     )
 
 
-def shared_bytes(tile_m: int, tile_n: int, tile_k: int, stages: int, element_bytes: int) -> int:
+def weight_bytes(tile_n: int, tile_k: int, element_bytes: int, unit: str) -> int:
+    """Bytes of B's tile in shared memory. On a sparse tensor core it is 2:4: half of the values, with 2 bits each."""
+    if unit == "sparse_tensor_core":
+        values = -(-tile_k // 4) * 2 * tile_n
+        return values * element_bytes + -(-values // 4)
+    return tile_n * tile_k * element_bytes
+
+
+def shared_bytes(
+    tile_m: int, tile_n: int, tile_k: int, stages: int, element_bytes: int, unit: str = "tensor_core"
+) -> int:
     """Shared memory of a thread block: both operand tiles of every stage. The epilogue reuses it."""
-    return stages * (tile_m + tile_n) * tile_k * element_bytes
+    return stages * (tile_m * tile_k * element_bytes + weight_bytes(tile_n, tile_k, element_bytes, unit))
 
 
 def built_tile(tile_m: int, tile_n: int, tile_k: int, stages: int, dtype: str, unit: str) -> TileShape:
@@ -90,7 +103,7 @@ def built_tile(tile_m: int, tile_n: int, tile_k: int, stages: int, dtype: str, u
             "smaller tile_m or tile_n"
         )
     registers = min(MAX_REGISTERS_PER_THREAD, 8 * math.ceil((outputs / threads + 64) / 8))
-    memory = shared_bytes(tile_m, tile_n, tile_k, stages, ELEMENT_BYTES[dtype])
+    memory = shared_bytes(tile_m, tile_n, tile_k, stages, ELEMENT_BYTES[dtype], unit)
     return TileShape(tile_m, tile_n, tile_k, stages, threads, threads * registers, memory, unit)
 
 
@@ -151,7 +164,7 @@ def reader_grid(tile: TileShape, gpu: Gpu) -> tuple[int, int]:
     tensor-core instruction are left out where there is another; equals go to the taller grid. Where tensor cores read
     shared memory themselves, a reader is an instruction's 64 rows, whatever number of warps issues or loads.
     """
-    if gpu.tensor_operands == "shared_memory" and tile.unit == "tensor_core":
+    if gpu.tensor_operands == "shared_memory" and tile.unit != "cuda_core":
         return math.ceil(tile.tile_m / 64), 1
     warps = max(1, tile.threads // 32)
     grids = [(m, warps // m) for m in range(1, warps + 1) if warps % m == 0]
@@ -164,6 +177,32 @@ def shared_traffic(tile: TileShape, gpu: Gpu, element_bytes: int) -> tuple[int, 
 
     Both operand tiles are written once and read as often as `reader_grid` has it.
     """
-    a_bytes, b_bytes = tile.tile_m * tile.tile_k * element_bytes, tile.tile_n * tile.tile_k * element_bytes
+    a_bytes = tile.tile_m * tile.tile_k * element_bytes
+    b_bytes = weight_bytes(tile.tile_n, tile.tile_k, element_bytes, tile.unit)
     readers_m, readers_n = reader_grid(tile, gpu)
     return a_bytes + b_bytes, readers_n * a_bytes, readers_m * b_bytes
+
+
+def step_traffic(
+    tile: TileShape, gpu: Gpu, element_bytes: int, execution: SparseExecution | None = None
+) -> tuple[int, int, int]:
+    """`shared_traffic` of a kernel for packed weights, if `execution` names one.
+
+    Kernels for vectors on CUDA cores hold weights packed, and every multiplication reads the activation that its
+    weight's place names: columns choose different ones, so that registers spare no read as they do in a dense product.
+    """
+    if execution is None or execution.family != "vector_wise":
+        return shared_traffic(tile, gpu, element_bytes)
+    b_bytes = execution.packed_bytes(tile.tile_k, tile.tile_n, element_bytes)
+    chosen = tile.tile_m * tile.tile_n * execution.kept_rows(tile.tile_k) * element_bytes
+    return tile.tile_m * tile.tile_k * element_bytes + b_bytes, chosen, reader_grid(tile, gpu)[0] * b_bytes
+
+
+def step_macs(tile: TileShape, execution: SparseExecution | None = None) -> tuple[int, int]:
+    """Multiply-accumulates of a k-step, padding included: those that a unit carries out, and those that its rate
+    (`mac_rate`) counts. A sparse tensor core's rate counts pruned weights too."""
+    whole = tile.tile_m * tile.tile_n * tile.tile_k
+    if execution is None or execution.packing is None:
+        return whole, whole
+    done = tile.tile_m * tile.tile_n * execution.kept_rows(tile.tile_k)
+    return done, whole if tile.unit == "sparse_tensor_core" else done

@@ -4,9 +4,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 ElementwiseFunction = Literal[
-    "softmax", "add_norm", "gelu", "embed", "mean_tokens", "im2col", "lstm_cell", "transpose", "columns"
+    "softmax", "add_norm", "gelu", "embed", "mean_tokens", "im2col", "lstm_cell", "transpose", "columns", "scatter"
 ]
-"""``columns`` is a view of some columns of a tensor: it moves no bytes, so it is no kernel and takes no time."""
+"""``columns`` is a view of some columns of a tensor: it moves no bytes, so it is no kernel and takes no time.
+``scatter`` moves compact columns of a product to their places and is a part of that product's execution."""
+
+Layout = Literal["row_major", "transposed"]
+"""How an operand lies in memory: row by row as the product reads it, or row by row of its transpose."""
 
 ELEMENT_BYTES: dict[str, int] = {"fp16": 2, "bf16": 2, "tf32": 4, "fp32": 4, "int8": 1}
 """Bytes of an element in memory, for each operand format."""
@@ -31,6 +35,10 @@ class Gemm:
     activation: Literal["gelu"] | None = None
     """Done on the accumulators in the epilogue."""
     output: str = "output"
+    a_layout: Layout = "row_major"
+    """A as [m, k], or stored as [k, m]."""
+    b_layout: Layout = "row_major"
+    """B as [k, n], or stored as [n, k]."""
 
     @property
     def macs(self) -> int:

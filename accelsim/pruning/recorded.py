@@ -12,10 +12,15 @@ from accelsim.pruning.tile_wise import TileWiseMask, cut_tiles
 Mask = NDArray[np.bool_]
 
 _FOLDER = "masks/"
+_TILES = "tiles/"
+TILES_SUFFIX = ".tiles"
+"""Of the name under which a mask's tiles are kept beside it, where the mask alone does not tell them."""
 
 
 def read_masks(path: str | Path) -> dict[str, Mask]:
-    """Masks in the ``arrays.npz`` of a saved result, by name.
+    """Masks in the ``arrays.npz`` of a saved result, or in the ``masks.npz`` of `accelsim prune`, by name.
+
+    Tiles of tile-element-wise and tile-vector-wise masks are among them, as ``NAME.tiles``.
 
     Raises
     ------
@@ -25,10 +30,13 @@ def read_masks(path: str | Path) -> dict[str, Mask]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             found = {name.removeprefix(_FOLDER): archive[name] for name in archive.files if name.startswith(_FOLDER)}
+            for name in archive.files:
+                if name.startswith(_TILES):
+                    found[name.removeprefix(_TILES) + TILES_SUFFIX] = archive[name]
     except (OSError, ValueError) as error:
         raise OperandError(f"{path}: cannot be read as recorded masks ({error})") from None
     if not found:
-        raise OperandError(f"{path}: holds no masks; a result saved with scheme tile_wise or hdp does (--out)")
+        raise OperandError(f"{path}: holds no masks; a result saved with a scheme that prunes does (--out)")
     return found
 
 
@@ -48,6 +56,12 @@ def recorded_mask(masks: Mapping[str, Mask], name: str, shape: tuple[int, ...], 
             f"{path}: mask {name} is {mask.dtype} {list(mask.shape)}, and this workload needs bool {list(shape)}"
         )
     return mask
+
+
+def recorded_tiles(masks: Mapping[str, Mask], name: str, shape: tuple[int, ...], path: str) -> Mask | None:
+    """Tiles of one of them; None where it has none. Raises `OperandError` for another shape or type."""
+    key = f"{name}{TILES_SUFFIX}"
+    return recorded_mask(masks, key, shape, path) if key in masks else None
 
 
 def as_tile_wise(mask: Mask, granularity: int, where: str, stages: int = 2) -> TileWiseMask:

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.pruning.ranking import per_dimension
-from accelsim.pruning.tile_wise import Indices, TileWiseMask, cut_tiles
+from accelsim.pruning.tile_wise import Indices, TileWiseMask, cut_tiles, stage_shares
 
 
 def seeded_mask(
-    k: int, n: int, sparsity: float, granularity: int, seed: int | Sequence[int], uneven: float = 0.0
+    k: int, n: int, sparsity: float, granularity: int, seed: int | Sequence[int], uneven: float = 0.0, stages: int = 2
 ) -> TileWiseMask:
     """A tile-wise mask drawn from a seed, balanced unless asked otherwise.
 
@@ -29,6 +28,8 @@ def seeded_mask(
     uneven : float
         In [0, 1]: how far the tiles' row counts are spread around their mean, evenly and in random order, as a share
         of what the mean leaves room for. The rows of all tiles together stay the same in number.
+    stages : int
+        With 1 all columns are kept, and rows lose the whole sparsity.
 
     Returns
     -------
@@ -37,9 +38,9 @@ def seeded_mask(
     if not 0.0 <= uneven <= 1.0:
         raise ValueError(f"uneven must lie in [0, 1], not {uneven}")
     random = np.random.default_rng(seed)
-    density = 1.0 - per_dimension(sparsity)
-    columns = cut_tiles(_draw(random, n, max(1, round(density * n))), granularity)
-    counts = _row_counts(random, max(1, round(density * k)), k, len(columns), uneven)
+    column_share, row_share = stage_shares(sparsity, stages)
+    columns = cut_tiles(_draw(random, n, max(1, round((1.0 - column_share) * n))), granularity)
+    counts = _row_counts(random, max(1, round((1.0 - row_share) * k)), k, len(columns), uneven)
     return TileWiseMask(k, n, granularity, columns, tuple(_draw(random, k, int(count)) for count in counts))
 
 

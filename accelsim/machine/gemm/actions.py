@@ -16,8 +16,8 @@ from accelsim.model.graph import Elementwise
 def kernel_actions(kernel: GemmPlan | Elementwise, counts: BlockCounts | None, run: DeviceRun) -> Counter[str]:
     """Actions of one kernel, by the names of `accelsim.config.actions`.
 
-    Multipliers are charged for whole tiles, since the padding of a ragged edge runs through them too; memories for the
-    bytes that move.
+    Multipliers are charged for whole tiles, since the padding of a ragged edge runs through them too, and for every
+    slot of packed weights; memories for the bytes that move.
     """
     actions: Counter[str] = Counter(
         l2_byte=run.l2_read_bytes + run.l2_write_bytes, dram_byte=run.dram_read_bytes + run.dram_write_bytes
@@ -26,9 +26,8 @@ def kernel_actions(kernel: GemmPlan | Elementwise, counts: BlockCounts | None, r
         actions["cuda_flop"] += kernel.elements * kernel.flops_per_element
         return actions
     assert counts is not None
-    tile = kernel.tile
-    unit = tile.unit.removesuffix("_core")
-    actions[f"{unit}_mac_{kernel.gemm.dtype}"] += int(counts.steps.sum()) * tile.tile_m * tile.tile_n * tile.tile_k
+    unit = kernel.tile.unit.removesuffix("_core")
+    actions[f"{unit}_mac_{kernel.gemm.dtype}"] += int(np.dot(counts.steps, counts.step_macs))
     actions["shared_byte"] += int(np.dot(counts.steps, counts.shared_bytes_per_step))
     if kernel.split_k > 1:
         actions["cuda_flop"] += int(counts.output_bytes.sum()) // ACCUMULATOR_BYTES

@@ -1,29 +1,30 @@
 """From a planned GEMM and its counts to the flat program that the GEMM device runs.
 
 This is where bytes and multiply-accumulates become ticks: each service time is rounded up once, here, so that the
-event core and its SimPy twin add up the same integers. Tiles of A are identified by (batch, row panel, chunk of k),
-tiles of B by (batch, column panel, chunk of k); they are the unit of L2 residency and of DRAM traffic.
+event core and its SimPy twin add up the same integers. What is fetched from DRAM as a unit is in operands.py.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.config.hardware import Gpu
 from accelsim.config.workload import Caches
 from accelsim.estimate.gemm import REDUCE_ELEMENTS, REDUCE_WINDOW
+from accelsim.machine.gemm.element_operands import element_operands
+from accelsim.machine.gemm.operands import operand_a, operand_b
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, DeviceProgram, IntArray
-from accelsim.mapping.blocks import run_lengths, split_length
-from accelsim.mapping.counts import INDEX_BYTES, SECTOR_BYTES, BlockCounts
+from accelsim.mapping.counts import SECTOR_BYTES, BlockCounts
+from accelsim.mapping.layout import dram_costs
 from accelsim.mapping.plan import GemmPlan
 from accelsim.mapping.tiles import mac_rate
+from accelsim.model.graph import Layout
+from accelsim.pruning.packed.elements import ElementWeights
 
 Fields = dict[str, Any]
 """Fields of a `DeviceProgram` by name."""
-
-Ranges = dict[tuple[int, ...], tuple[IntArray, IntArray]]
-"""First tile and number of tiles of every chunk, by (weight tile, k0, k1)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Clockwork:
         """Ticks of a time, rounded up."""
         return self.cycles(seconds * self.gpu.clock)
 
-    def stream(self, amount: IntArray | int, per_cycle: float) -> IntArray:
+    def stream(self, amount: IntArray | NDArray[np.float64] | int, per_cycle: float) -> IntArray:
         """Ticks that `amount` takes at a rate per cycle, rounded up, elementwise."""
         return np.ceil(np.asarray(amount, dtype=np.float64) * (TICKS_PER_CYCLE / per_cycle)).astype(np.int64)
 
@@ -71,148 +72,21 @@ class Clockwork:
             "write_backlog": self.cycles(gpu.l2.capacity / self.dram_rate),
         }
 
-    def tiles(self, tile_bytes: IntArray) -> Fields:
-        """Placement of operand tiles, laid one after another in memory, on the DRAM channels."""
+    def tiles(self, tile_bytes: IntArray, cost: NDArray[np.float64] | float = 1.0) -> Fields:
+        """Placement of operand tiles, laid one after another in memory, on the DRAM channels.
+
+        `cost` of a tile: DRAM time of its bytes over that of a long stream.
+        """
         dram = self.gpu.dram
         address = np.concatenate([[0], np.cumsum(tile_bytes)[:-1]]).astype(np.int64) if len(tile_bytes) else tile_bytes
         channels = np.clip(-(-tile_bytes // dram.interleave), 1, dram.channels)
         share = -(-tile_bytes // channels)
         return {
             "tile_bytes": tile_bytes,
-            "tile_dram": self.stream(share, self.dram_rate / dram.channels),
+            "tile_dram": self.stream(np.asarray(share * cost, np.float64), self.dram_rate / dram.channels),
             "tile_channel": (address // dram.interleave) % dram.channels,
             "tile_channels": channels,
         }
-
-
-@dataclass(frozen=True)
-class _Operand:
-    """Tiles of one operand and where each thread block begins in them."""
-
-    base: IntArray
-    """[blocks] tile id of the block's panel."""
-    span: IntArray
-    """[blocks] entry of its chunk 0 in the span tables."""
-    first: IntArray
-    count: IntArray
-    """Span tables of this operand alone."""
-    tile_bytes: IntArray
-
-
-def _spans(starts: IntArray, stops: IntArray, chunk: int) -> tuple[IntArray, IntArray]:
-    """First tile and number of tiles that ranges of k touch; an empty range touches none."""
-    first = starts // chunk
-    last = (stops - 1) // chunk
-    return first, np.where(stops > starts, last - first + 1, 0)
-
-
-def _ranges(k0: int, k1: int, chunk: int) -> tuple[IntArray, IntArray]:
-    """Starts and stops of the chunks of a block that covers k0 to k1."""
-    starts = np.arange(k0, max(k1, k0 + 1), chunk, dtype=np.int64)
-    return starts, np.minimum(starts + chunk, k1)
-
-
-def _panels(starts: IntArray, stops: IntArray) -> tuple[IntArray, IntArray]:
-    """Index of each block's panel among the distinct ones, and the panels' widths."""
-    _, first, index = np.unique(starts, return_index=True, return_inverse=True)
-    return index.astype(np.int64), (stops - starts)[first]
-
-
-def _distinct(keys: list[IntArray]) -> tuple[list[tuple[int, ...]], IntArray]:
-    """Distinct tuples of non-negative keys, ascending, and for each block the number of its own."""
-    code = np.zeros_like(keys[0])
-    for key in keys:
-        # Numbered anew after each key, codes stay far from the end of int64; sorting rows would be many times slower.
-        if key.size and key.min() != key.max():
-            code = np.unique(code * (int(key.max()) + 1) + key, return_inverse=True)[1].astype(np.int64)
-    _, first, index = np.unique(code, return_index=True, return_inverse=True)
-    return [tuple(int(key[at]) for key in keys) for at in first], index.astype(np.int64)
-
-
-def _span_table(keys: list[IntArray], ranges: Ranges, padding: int) -> tuple[IntArray, IntArray, IntArray]:
-    """Join span lists of distinct keys; returns each block's entry and the joined tables."""
-    if not len(keys[0]):
-        nothing = np.empty(0, np.int64)
-        return nothing, nothing, nothing
-    distinct, index = _distinct(keys)
-    firsts, counts, begin, at = [], [], [], 0
-    for key in distinct:
-        first, count = ranges[key]
-        missing = max(0, padding - len(first))
-        firsts.append(np.concatenate([first, np.zeros(missing, np.int64)]))
-        counts.append(np.concatenate([count, np.zeros(missing, np.int64)]))
-        begin.append(at)
-        at += len(firsts[-1])
-    return np.asarray(begin, np.int64)[index], np.concatenate(firsts), np.concatenate(counts)
-
-
-def _padded_chunks(plan: GemmPlan) -> int:
-    """Chunks that every block runs through under the padded-batch strategy (0: no padding)."""
-    if plan.padded_k is None:
-        return 0
-    return -(-plan.padded_k // (plan.tile.tile_k * plan.steps_per_chunk))
-
-
-def _operand_a(plan: GemmPlan, element_bytes: int) -> _Operand:
-    """Tiles of A: a panel of rows by a chunk of k. A tile-wise product fetches what any weight tile keeps."""
-    blocks, chunk = plan.blocks, plan.tile.tile_k * plan.steps_per_chunk
-    tiles_per_panel = -(-plan.gemm.k // chunk)
-    panel, widths = _panels(blocks.m0, blocks.m1)
-    wanted = np.full(tiles_per_panel, chunk, np.int64)
-    wanted[-1] = plan.gemm.k - chunk * (tiles_per_panel - 1)
-    ranges: Ranges = {}
-    if plan.weights is None:
-        for k0, k1 in _distinct([blocks.k0, blocks.k1])[0]:
-            ranges[(0, k0, k1)] = _spans(*_ranges(k0, k1, chunk), chunk)
-    else:
-        rows = [plan.weights.rows(tile) for tile in range(plan.weights.tiles)]
-        union = np.unique(np.concatenate(rows)) if rows else np.empty(0, np.int64)
-        if plan.activations == "row_major":
-            lines = np.unique(union * element_bytes // SECTOR_BYTES)
-            wanted = np.bincount(lines * SECTOR_BYTES // (chunk * element_bytes), minlength=tiles_per_panel)
-            wanted = wanted.astype(np.int64) * (SECTOR_BYTES // element_bytes)
-        else:
-            wanted = np.bincount(union // chunk, minlength=tiles_per_panel).astype(np.int64)
-        for tile, k0, k1 in _distinct([blocks.weight_tile, blocks.k0, blocks.k1])[0]:
-            starts, stops = _ranges(k0, k1, chunk)
-            kept = np.append(rows[tile], -1)
-            ends = np.where(stops > starts, kept[stops - 1] + 1, 0)
-            ranges[(tile, k0, k1)] = _spans(np.where(stops > starts, kept[starts], 0), ends, chunk)
-    span, first, count = _span_table([blocks.weight_tile, blocks.k0, blocks.k1], ranges, _padded_chunks(plan))
-    tile_bytes = (widths[:, None] * wanted[None, :] * element_bytes).reshape(-1)
-    base = (blocks.batch * len(widths) + panel) * tiles_per_panel
-    return _Operand(base, span, first, count, np.tile(tile_bytes, plan.gemm.batch))
-
-
-def _operand_b(plan: GemmPlan, element_bytes: int) -> _Operand:
-    """Tiles of B: a panel of columns by a chunk of k.
-
-    Packed weights have kept rows only, zeros after them under the padded-batch strategy, and beside them the row
-    offsets of their tile, which its first panel brings.
-    """
-    blocks, chunk = plan.blocks, plan.tile.tile_k * plan.steps_per_chunk
-    panel, widths = _panels(blocks.n0, blocks.n1)
-    depth = np.full(len(widths), plan.gemm.k if plan.padded_k is None else plan.padded_k, np.int64)
-    offsets = np.zeros(len(widths), np.int64)
-    k0, k1 = blocks.k0, blocks.k1
-    if plan.weights is not None and len(panel):
-        if plan.padded_k is None:
-            depth[panel] = plan.weights.row_count[blocks.weight_tile]
-        else:
-            k0 = blocks.split * split_length(plan.padded_k, plan.tile.tile_k, plan.split_k)
-            k1 = k0 + run_lengths(blocks, plan.tile.tile_k, plan.split_k, plan.padded_k)
-        offsets[panel] = INDEX_BYTES * (blocks.n0 == plan.weights.column_start[blocks.weight_tile])
-    tiles_per_panel = max(1, -(-int(depth.max(initial=1)) // chunk))
-    starts = np.arange(tiles_per_panel, dtype=np.int64) * chunk
-    rows = np.clip(depth[:, None] - starts[None, :], 0, chunk)
-    ranges: Ranges = {
-        (0, first, last): _spans(*_ranges(first, last, chunk), chunk) for first, last in _distinct([k0, k1])[0]
-    }
-    span, first, count = _span_table([np.zeros_like(k0), k0, k1], ranges, _padded_chunks(plan))
-    shared = plan.gemm.weight is not None
-    base = (np.where(shared, 0, blocks.batch) * len(widths) + panel) * tiles_per_panel
-    tile_bytes = (rows * (widths * element_bytes + offsets)[:, None]).reshape(-1)
-    return _Operand(base, span, first, count, np.tile(tile_bytes, 1 if shared else plan.gemm.batch))
 
 
 def _warm(tile_bytes: IntArray, groups: list[IntArray], capacity: int) -> IntArray:
@@ -230,7 +104,7 @@ def _warm(tile_bytes: IntArray, groups: list[IntArray], capacity: int) -> IntArr
 def _launches(plan: GemmPlan, clock: Clockwork, launch: str) -> Fields:
     """Launch rows of the plan's own kernels: when the host makes them known, and what precedes each in its stream."""
     gpu, count = clock.gpu, len(plan.launches)
-    overhead = clock.launch_overhead(launch)
+    overhead = clock.launch_overhead(launch) + clock.seconds(plan.start_delay)
     every = clock.seconds(gpu.launch.host if launch == "stream" else gpu.launch.graph)
     last: dict[int, int] = {}
     after = []
@@ -267,13 +141,13 @@ def _block_times(plan: GemmPlan, counts: BlockCounts, clock: Clockwork) -> Field
     steps = np.maximum(counts.steps, 1)
     dtype = plan.gemm.dtype
     rate = mac_rate(gpu, dtype, tile.unit) * plan.efficiency
-    loads = -(-((counts.load_a_sectors + counts.load_b_sectors) * SECTOR_BYTES + counts.index_bytes) // steps)
+    sectors = counts.load_a_sectors + counts.load_b_sectors
+    loads = -(-(sectors * SECTOR_BYTES + counts.index_bytes + counts.load_c_bytes) // steps)
     shared = clock.stream(counts.shared_bytes_per_step, gpu.shared_memory.bandwidth)
     contended = clock.stream(counts.shared_bytes_per_step_with_conflicts, gpu.shared_memory.bandwidth)
-    step_macs = tile.tile_m * tile.tile_n * tile.tile_k
     return {
         "block_steps": counts.steps,
-        "block_compute": np.full(len(steps), int(clock.stream(step_macs, rate)), np.int64),
+        "block_compute": clock.stream(counts.rated_macs, rate),
         "block_shared": shared,
         "block_conflict": contended - shared,
         "block_port": clock.stream(loads, gpu.l2.port),
@@ -360,13 +234,20 @@ def gemm_program(
         Bytes of an operand's element and of an element of the output.
     """
     clock = Clockwork(gpu)
-    a, b = _operand_a(plan, element_bytes), _operand_b(plan, element_bytes)
+    if isinstance(plan.weights, ElementWeights):
+        a, b = element_operands(plan, plan.weights, counts, element_bytes)
+    else:
+        a, b = operand_a(plan, element_bytes), operand_b(plan, element_bytes)
     tile_bytes = np.concatenate([a.tile_bytes, b.tile_bytes])
+    a_layout: Layout = "transposed" if plan.activations == "transposed" else "row_major"
+    b_layout: Layout = plan.gemm.b_layout if plan.weights is None else "row_major"
+    costs = dram_costs(plan.gemm.k, plan.tile.tile_k, plan.gemm.dtype, gpu, a_layout, b_layout)
     a_tiles = np.arange(len(a.tile_bytes), dtype=np.int64)
     b_tiles = len(a_tiles) + np.arange(len(b.tile_bytes), dtype=np.int64)
     second_is_weight = plan.gemm.weight is not None
     warm_groups = [a_tiles] if caches.activations == "warm" else []
-    if (caches.weights if second_is_weight else caches.activations) == "warm":
+    # Outputs that an overlay adds to come from the kernel before it, and are part of its tiles of B.
+    if plan.onto or (caches.weights if second_is_weight else caches.activations) == "warm":
         warm_groups.append(b_tiles)
     blocks = _block_times(plan, counts, clock) | {
         "block_a_base": a.base,
@@ -385,6 +266,6 @@ def gemm_program(
         **blocks,
         span_first=np.concatenate([a.first, b.first]),
         span_count=np.concatenate([a.count, b.count]),
-        **clock.tiles(tile_bytes),
+        **clock.tiles(tile_bytes, np.repeat(costs, [len(a_tiles), len(b_tiles)])),
         warm_tiles=_warm(tile_bytes, warm_groups, gpu.l2.capacity),
     )

@@ -86,6 +86,20 @@ def packed_product(
     return _PRODUCTS[type(weights)](a, weights, blocks, threads=threads)
 
 
+def count_packed(
+    weights: Packed, blocks: Blocks, m: int, element_bytes: int, output_bytes: int, *, tile_k: int = 0,
+    layout: ActivationLayout = "transposed", onto: bool = False,
+) -> SparseCounts:  # fmt: skip
+    """Counts of one kernel: parameters and errors are those of `packed_counts`, but for weights without an overlay.
+
+    With `onto`, element-wise weights are an overlay themselves.
+    """
+    shape = m, element_bytes, output_bytes
+    if isinstance(weights, ElementWeights):
+        return count_elements(weights, blocks, *shape, tile_k=tile_k, layout=layout, onto=onto)
+    return _COUNTS[type(weights)](weights, blocks, *shape, tile_k=tile_k, layout=layout)
+
+
 def packed_counts(
     weights: Packed, blocks: Blocks, m: int, element_bytes: int, output_bytes: int,
     overlay_blocks: Blocks | None = None, *, tile_k: int = 0, layout: ActivationLayout = "transposed",
