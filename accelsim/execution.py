@@ -114,8 +114,9 @@ def _gemm(planned: PlannedOperation, gemm: Gemm, tensors: _Tensors) -> None:
     a = tensors[gemm.a].reshape(gemm.batch, gemm.m, gemm.k)
     b = tensors.parameters[gemm.weight][None] if gemm.weight is not None else tensors[str(gemm.b)]
     product = multiply(plan, a, b.reshape(-1, gemm.k, gemm.n))
-    for overlay in overlays:
-        product = product + multiply(overlay, a, None)
+    for overlay in overlays:  # adds to what the kernel before it has written
+        written = round_to_format(product, tensors.dtype) if product.dtype.kind == "f" else product
+        product = written + multiply(overlay, a, None)
     product = product.reshape(-1, gemm.n)
     if gemm.bias is not None:
         product = product + tensors.parameters[gemm.bias]

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from accelsim.config.hardware import System
+from accelsim.config.imagined import with_imagined_unit
 from accelsim.config.loader import load_config, load_energy, load_library
 from accelsim.config.scheme import Engine, RunConfig, SchemeName
 from accelsim.config.workload import Workload
 from accelsim.energy.count import run_energy
-from accelsim.errors import ConfigError, OperandError
+from accelsim.errors import OperandError
 from accelsim.execution import execute, parameters_of
 from accelsim.machine.simulate import simulate
 from accelsim.mapping.network import check_scheme, plan_network, uses_unit
@@ -36,11 +37,12 @@ def run_config(config: RunConfig) -> Result:
     UserError
         When machine, workload and options do not go together, or operands are unfit.
     """
-    hardware = config.hardware
     if config.operands is not None:
         config = config.model_copy(update={"workload": workload_for_operands(config.operands, config.workload)})
     network = build_network(config.workload)
+    config = with_imagined_unit(config, network.dtype)
     check_scheme(network, config)
+    hardware = config.hardware
     library, gpu_table = load_library(hardware.gpu.library), load_energy(hardware.gpu.energy)
     unit_table = load_energy(hardware.attention_unit.energy) if hardware.attention_unit else None
     link = hardware.link
@@ -71,6 +73,7 @@ def run(
     operands: str | Path | None = None,
     masks: str | Path | None = None,
     sparsity: float | None = None,
+    force: bool = False,
 ) -> Result:
     """Run one workload on one machine under one scheme.
 
@@ -79,7 +82,7 @@ def run(
     hardware, workload
         Name of a shipped config (`accelsim hw list`, `accelsim workload list`), path of a YAML, or a spec.
     scheme : str
-        dense, tile_wise, hdp, tile_wise+hdp, or dense_on_unit.
+        One of `accelsim.config.scheme.SchemeName`: dense, a pattern of weights, hdp, tile_wise+hdp or dense_on_unit.
     sets : sequence of str
         Settings as ``path=value``: ``mapping.tile_m=128``, ``workload.m=777``, ``hardware.gpu.clock=1.2 GHz``.
     engine : str
@@ -93,7 +96,9 @@ def run(
     masks : path or None
         Folder of a saved result whose masks a run without values takes.
     sparsity : float or None
-        Short for ``tile_wise.sparsity=...``.
+        Short for ``SCHEME.sparsity=...`` (n_m has 1 - n/m).
+    force : bool
+        Whether sparse tensor cores are imagined on a machine without them; the result says so.
 
     Returns
     -------
@@ -109,12 +114,14 @@ def run(
         hardware,
         workload,
         scheme=scheme,
-        sets=_with_sparsity(sets, sparsity),
+        sets=sets,
         engine=engine,
         values=values,
         seed=seed,
         operands=operands,
         masks=masks,
+        force=force,
+        sparsity=sparsity,
     )
     _check_sizes(config, sets)
     return run_config(config)
@@ -129,15 +136,6 @@ def _check_sizes(config: RunConfig, sets: Sequence[str]) -> None:
         root, _, field = text.partition("=")[0].strip().partition(".")
         if root == "workload" and getattr(sized, field, None) != getattr(config.workload, field, None):
             raise OperandError(f"--set {text}: {config.operands} makes workload.{field} {getattr(sized, field)}")
-
-
-def _with_sparsity(sets: Sequence[str], sparsity: float | None) -> list[str]:
-    if sparsity is None:
-        return [*sets]
-    twice = [text for text in sets if text.partition("=")[0].strip() == "tile_wise.sparsity"]
-    if twice:
-        raise ConfigError(f"--set {twice[-1]}: sparsity {sparsity} is given too, and is short for it; give one of them")
-    return [*sets, f"tile_wise.sparsity={sparsity}"]
 
 
 DEFAULT_SCHEMES: tuple[SchemeName, ...] = ("dense", "tile_wise", "hdp", "tile_wise+hdp")
@@ -155,6 +153,7 @@ def compare(
     operands: str | Path | None = None,
     masks: str | Path | None = None,
     sparsity: float | None = None,
+    force: bool = False,
 ) -> Comparison:
     """Run one workload on one machine under several schemes.
 
@@ -166,8 +165,8 @@ def compare(
     ----------
     schemes : sequence of str
         In the order of the table.
-    hardware, workload, sets, engine, values, seed, operands, masks, sparsity
-        As for `run`.
+    hardware, workload, sets, engine, values, seed, operands, masks, sparsity, force
+        As for `run`; n_m has the sparsity of its n and m whatever is asked.
 
     Returns
     -------
@@ -181,18 +180,20 @@ def compare(
             hardware,
             workload,
             scheme=scheme,
-            sets=_with_sparsity(sets, sparsity),
+            sets=sets,
             engine=engine,
             values=values,
             seed=seed,
             operands=operands,
             masks=masks,
+            force=force,
+            sparsity=None if scheme == "n_m" else sparsity,
         )
         for scheme in dict.fromkeys(["dense", *wanted])
     }
     _check_sizes(configs["dense"], sets)
     network = build_network(configs["dense"].workload)
     for config in configs.values():  # a scheme that cannot run is told before the others take their time
-        check_scheme(network, config)
+        check_scheme(network, with_imagined_unit(config, network.dtype))
     found = {scheme: run_config(config) for scheme, config in configs.items()}
     return Comparison(tuple(found[scheme] for scheme in wanted), found["dense"])

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from accelsim.config.imagined import imagined_unit
 from accelsim.config.record import config_hash, to_document
 from accelsim.config.scheme import RunConfig
 from accelsim.energy.account import EnergyItem
@@ -106,6 +107,16 @@ def _accuracy(execution: Execution, operands: OperandSet | None) -> float | None
     return float(np.mean(execution.output.argmax(axis=1) == operands.labels))
 
 
+def _imbalance(run: NetworkRun) -> float | None:
+    """Share of the SMs' time in products that they wait for thread blocks of more k-steps; None without products."""
+    waiting = whole = 0
+    for kernel in run.kernels:
+        if isinstance(kernel.kernel, GemmPlan):
+            waiting += int(kernel.run.sm_time[:, Cause.IMBALANCE].sum())
+            whole += int(kernel.run.sm_time.sum())
+    return 100 * waiting / whole if whole else None
+
+
 def _ratios(execution: Execution) -> tuple[float | None, float | None]:
     """Shares of blocks and of heads that attention on the unit pruned; blocks of pruned heads count as pruned."""
     if not execution.heads:
@@ -158,6 +169,8 @@ def _summary(
         "head_ratio": head_ratio,
         "saturated_operands": execution.saturated if execution.heads else None,
         "weight_sparsity": plan.weight_sparsity,
+        "imagined": imagined_unit(config),
+        "imbalance_percent": _imbalance(run),
         "seed": config.seed,
         "values": config.values,
         "operands": _operands_text(config, operands),

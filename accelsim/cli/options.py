@@ -16,10 +16,17 @@ if TYPE_CHECKING:
 
 Hardware = Annotated[str, typer.Argument(help="Name (see: accelsim hw list) or path of a YAML file.")]
 Workload = Annotated[str, typer.Argument(help="Name (see: accelsim workload list) or path of a YAML file.")]
-Scheme = Annotated[str, typer.Option(help="dense, tile_wise, hdp, tile_wise+hdp or dense_on_unit.")]
+ALL_SCHEMES = (
+    *("dense", "element_wise", "vector_wise", "block_wise", "n_m", "tile_wise", "tile_element_wise"),
+    *("tile_vector_wise", "hdp", "tile_wise+hdp", "dense_on_unit"),
+)
+ALL_ENGINES = ("events", "simpy", "estimate")
+
+Scheme = Annotated[str, typer.Option(help=f"{', '.join(ALL_SCHEMES[:-1])} or {ALL_SCHEMES[-1]}.")]
 Schemes = Annotated[str, typer.Option(help="Schemes to compare, separated by commas.")]
 Sparsity = Annotated[
-    float | None, typer.Option(help="Share of weights that tile_wise prunes (tile_wise.sparsity).", show_default=False)
+    float | None,
+    typer.Option(help="Share of weights that the scheme prunes (SCHEME.sparsity).", show_default=False),
 ]
 Sets = Annotated[
     list[str] | None,
@@ -44,6 +51,9 @@ Masks = Annotated[
         help="Folder of a saved result whose masks a run with --no-values takes.",
     ),
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="Imagine sparse tensor cores on a machine without them; the output says so.")
+]
 Operands = Annotated[
     Path | None,
     typer.Option(
@@ -59,9 +69,6 @@ Out = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No tables and no messages; errors still show.")]
-
-ALL_SCHEMES = ("dense", "tile_wise", "hdp", "tile_wise+hdp", "dense_on_unit")
-ALL_ENGINES = ("events", "simpy", "estimate")
 
 
 def check_scheme(word: str) -> "SchemeName":

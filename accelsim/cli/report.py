@@ -55,6 +55,7 @@ def run(result: "Result") -> None:
     lines([f"Interval: {summary['interval_basis']}."] if summary["interval_basis"] else [])
     if summary["latency_interval"] and summary["interval_left_out"]:
         lines([f"Taken as exact, since not measured: {summary['interval_left_out']}."])
+    lines([f"Imagined: {summary['imagined']}."] if summary.get("imagined") else [])
     rest = defaults(result)
     if rest:
         lines([f"Defaults, not measurements or published figures ({len(rest)}): {', '.join(rest)}."])

@@ -21,6 +21,7 @@ def run(
     seed: options.Seed = 0,
     operands: options.Operands = None,
     masks: options.Masks = None,
+    force: options.Force = False,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -41,6 +42,7 @@ def run(
         operands=operands,
         masks=masks,
         sparsity=sparsity,
+        force=force,
     )
     saved = None if out is None else result.save(out / folder_name(result))
     if json:
@@ -61,6 +63,7 @@ def compare(
     seed: options.Seed = 0,
     operands: options.Operands = None,
     masks: options.Masks = None,
+    force: options.Force = False,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -82,6 +85,7 @@ def compare(
         operands=operands,
         masks=masks,
         sparsity=sparsity,
+        force=force,
     )
     saved = None
     if out is not None:

@@ -143,6 +143,7 @@ def load_config(
     operands: NameOrPath | None = None,
     masks: NameOrPath | None = None,
     force: bool = False,
+    sparsity: float | None = None,
 ) -> RunConfig:
     """Everything that a run depends on.
 
@@ -168,6 +169,8 @@ def load_config(
         Folder of a saved result, or its arrays.npz: recorded masks, for a run without values.
     force : bool
         Whether sparse tensor cores are imagined on a machine without them.
+    sparsity : float, optional
+        Short for ``sparsity`` of the scheme's pattern (of tile_wise where the scheme has none).
 
     Raises
     ------
@@ -177,7 +180,7 @@ def load_config(
     for what, word, allowed in (("scheme", scheme, get_args(SchemeName)), ("engine", engine, get_args(Engine))):
         if word not in allowed:
             raise ConfigError(f"unknown {what} {word!r}; {near(str(word), allowed)}")
-    assignments = parse_assignments(sets)
+    assignments = parse_assignments(_with_sparsity(sets, scheme, sparsity))
     machine = _hardware(hardware, [item for item in assignments if item.root == "hardware"])
     work = _workload(workload, [item for item in assignments if item.root == "workload"])
     data = {
@@ -195,6 +198,19 @@ def load_config(
         "force": force,
     }
     return build(RunConfig, Document(data, {(): Place(option="run")}), "run")
+
+
+def _with_sparsity(sets: Sequence[str], scheme: str, sparsity: float | None) -> Sequence[str]:
+    if sparsity is None:
+        return sets
+    key = scheme.partition("+")[0]
+    if key == "n_m":
+        raise ConfigError(f"sparsity {sparsity}: n_m prunes 1 - n/m of the weights; set n_m.n and n_m.m instead")
+    option = f"{key if key in PATTERN_OPTIONS else 'tile_wise'}.sparsity"
+    twice = [text for text in sets if text.partition("=")[0].strip() == option]
+    if twice:
+        raise ConfigError(f"--set {twice[-1]}: sparsity {sparsity} is given too, and is short for it; give one of them")
+    return [*sets, f"{option}={sparsity}"]
 
 
 def _arrays(masks: NameOrPath) -> str:

@@ -20,7 +20,7 @@ from accelsim.errors import ConfigError, UserError
 
 Scalar = bool | int | float | str | None
 
-NAMES = ("hardware", "workload", "scheme", "engine", "values", "seed")
+NAMES = ("hardware", "workload", "scheme", "engine", "values", "seed", "sparsity", "force")
 """Axes that are no path: they replace what the sweep says once."""
 
 MAX_POINTS = 1_000_000
@@ -43,6 +43,10 @@ class SweepSpec(Spec):
     engine: Engine = "events"
     """As for `accelsim run`."""
     seed: int = Field(default=0, ge=0)
+    """As for `accelsim run`."""
+    sparsity: float | None = None
+    """Of the scheme's pattern, as for `accelsim run`."""
+    force: bool = False
     """As for `accelsim run`."""
     grid: dict[str, list[Any]] = {}
     """For each path (as in ``--set``, or one of `NAMES`) the values that it takes."""

@@ -97,8 +97,8 @@ def _narrow(menu: list[TileShape], fixed: dict[str, int], gpu: Gpu, dtype: str, 
     if "tile_n" in fixed:
         if fixed["tile_n"] > widest:
             raise MappingError(
-                f"mapping.tile_n is {fixed['tile_n']}, but tiles of the weights (granularity, or a block's columns) "
-                f"have no more than {granularity} columns; tile_n of at most {widest}, or wider tiles"
+                f"mapping.tile_n is {fixed['tile_n']}, but weight tiles of granularity {granularity} (or blocks of so "
+                f"many columns) have no more columns than that; tile_n of at most {widest}, or wider tiles"
             )
         return _agreeing(menu, fixed, gpu, dtype)
     width = min(widest, _MAX_BUILT_N)

@@ -13,6 +13,9 @@ from accelsim.results.schema import SCHEMA_VERSION
 from accelsim.results.store import json_text, write_folder
 from accelsim.results.tables import csv_text
 
+_ALIKE = 0.02
+"""Schemes whose shares of pruned weights differ by no more are compared without a remark."""
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -79,7 +82,7 @@ class Comparison:
         share = attention_share(base)
         if share:
             notes.append(_bound(share, base))
-        notes += self._interval_notes()
+        notes += self._interval_notes() + self._pattern_notes()
         notes += [f"Operands: {text}." for text in dict.fromkeys(str(r.summary["operands"]) for r in self.results)]
         found = sorted({path for result in self.results for path in defaults(result)})
         if found:
@@ -100,6 +103,17 @@ class Comparison:
                 f"No interval of the speed-up of {', '.join(bare)}: most of what differs from {self.baseline.scheme} "
                 "has no measured errors."
             )
+        return notes
+
+    def _pattern_notes(self) -> list[str]:
+        """What was imagined, and how much each scheme pruned where that differs."""
+        found = {result.scheme: result.summary.get("imagined") for result in self.results}
+        notes = [f"Imagined for {scheme}: {text}." for scheme, text in found.items() if text]
+        shares = {result.scheme: result.summary["weight_sparsity"] for result in self.results}
+        pruned = {scheme: float(str(share)) for scheme, share in shares.items() if share}
+        if pruned and max(pruned.values()) - min(pruned.values()) > _ALIKE:
+            each = ", ".join(f"{scheme} {100 * share:.3g} %" for scheme, share in pruned.items())
+            notes.append(f"Weights pruned, which is not alike: {each}.")
         return notes
 
     def document(self) -> dict[str, object]:

@@ -57,6 +57,13 @@ INTERVAL: dict[str, dict[str, Any]] = {
 """Keys of the interval in which a measured latency is expected (`accelsim.results.intervals`); a summary without them
 gets null."""
 
+LATER: dict[str, dict[str, Any]] = {
+    "imagined": {"type": ["string", "null"]},
+    "imbalance_percent": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
+}
+"""Keys that older results lack: what a run imagined of its machine (``--force``), and the share of the SMs' time in
+products that they wait for thread blocks of more k-steps."""
+
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _VERSION = {"const": SCHEMA_VERSION}
 _TABLE = {"type": "array", "items": {"type": "object"}}
@@ -69,6 +76,7 @@ RUN_SCHEMA: dict[str, Any] = {
         "schema_version": _VERSION,
         **SUMMARY,
         **INTERVAL,
+        **LATER,
         "account": _TABLE,
         "units": _TABLE,
         "energy": _TABLE,
@@ -94,6 +102,7 @@ COMPARE_SCHEMA: dict[str, Any] = {
                 "properties": {
                     **SUMMARY,
                     **INTERVAL,
+                    **LATER,
                     "speedup": _OPTIONAL_NUMBER,
                     "speedup_low": _OPTIONAL_AMOUNT,
                     "speedup_high": _OPTIONAL_AMOUNT,
