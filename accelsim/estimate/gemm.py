@@ -45,6 +45,10 @@ class GemmMachine:
     """Thread blocks of that kernel on an SM."""
     adds_per_cycle: float = 128.0
     """Additions of one SM in it."""
+    few_blocks: int = 0
+    """Thread blocks up to which kernels for more than `few_rows` rows of C start `few_delay` cycles later."""
+    few_rows: int = 0
+    few_delay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ def estimate_gemm(
     shared_bytes: ArrayLike | None = None,
     strip: int = 8,
     macs_per_cycle: ArrayLike | None = None,
+    dram_costs: tuple[ArrayLike, ArrayLike] = (1.0, 1.0),
 ) -> GemmTime:
     """Time and reads of C[m, n] = A[m, k] B[k, n] on a device, for every candidate.
 
@@ -100,6 +105,8 @@ def estimate_gemm(
         Columns of output tiles that the raster order walks down together.
     macs_per_cycle : array_like, optional
         Multiply-accumulates of one SM under each candidate; left out, the machine's.
+    dram_costs : tuple of array_like
+        DRAM time of a byte of A, and of B, over that of a long stream.
 
     Returns
     -------
@@ -140,11 +147,14 @@ def estimate_gemm(
         **_device(out, machine),
     )
     traffic = _Traffic(rows, columns, steps_all * tile_k_ * element_bytes, height, width, split, batch_, strip)
-    reads = _reads(kernel, traffic, machine, weights_warm, activations_warm)
+    reads = _reads(kernel, traffic, machine, weights_warm, activations_warm, dram_costs)
+    costly = any(np.any(np.asarray(cost) != 1) for cost in dram_costs)
+    even = _reads(kernel, traffic, machine, weights_warm, activations_warm, (1.0, 1.0)) if costly else reads
     time = machine.launch + kernel_time(kernel, machine.sm_count, reads)
     added = np.where(split > 1, _reduction(m_ * n_ * batch_, split, machine, output_bytes), 0.0)
+    added = added + np.where((kernel.blocks <= machine.few_blocks) & (m_ > machine.few_rows), machine.few_delay, 0.0)
     full, _ = waves(kernel.blocks, machine.sm_count, kernel.resident)
-    return GemmTime(time + added, reads.total(full) * machine.dram_rate)
+    return GemmTime(time + added, even.total(full) * machine.dram_rate)
 
 
 def _device(written: Array, machine: GemmMachine) -> dict[str, Array]:
@@ -196,7 +206,12 @@ class _Traffic:
 
 
 def _reads(
-    kernel: Kernel, traffic: _Traffic, machine: GemmMachine, weights_warm: bool, activations_warm: bool
+    kernel: Kernel,
+    traffic: _Traffic,
+    machine: GemmMachine,
+    weights_warm: bool,
+    activations_warm: bool,
+    dram_costs: tuple[ArrayLike, ArrayLike],
 ) -> Reads:
     """DRAM time of what each wave misses."""
     capacity = machine.l2_capacity
@@ -216,9 +231,11 @@ def _reads(
     distance = np.where(wave_holds_strip, wave_a + wave_b, one_grid_a + one_grid_b / strips)
     a_times = np.where(distance <= capacity, 1.0, np.where(wave_holds_strip, full + 1, strips))
     b_again = np.where(wave_a + wave_b <= capacity, 0.0, 1.0)
-    total_a, total_b = a_bytes * (a_cold + np.maximum(a_times - 1, 0)), b_bytes * b_cold
-    first_a, first_b = np.minimum(wave_a * a_cold, total_a), np.minimum(wave_b * b_cold, total_b)
-    more_b = np.where(full > 0, np.clip((wave_b * full + last_b) - b_bytes, 0, None) * b_again, 0.0)
+    a_cost, b_cost = (np.asarray(cost, dtype=np.float64) for cost in dram_costs)
+    total_a, total_b = a_cost * a_bytes * (a_cold + np.maximum(a_times - 1, 0)), b_cost * b_bytes * b_cold
+    first_a = np.minimum(a_cost * wave_a * a_cold, total_a)
+    first_b = np.minimum(b_cost * wave_b * b_cold, total_b)
+    more_b = np.where(full > 0, b_cost * np.clip((wave_b * full + last_b) - b_bytes, 0, None) * b_again, 0.0)
     left = np.clip(total_a - first_a + total_b - first_b + more_b, 0, None)
     share = np.where(full > 0, left / np.maximum(full - 1 + rest / slots, rest / slots), 0.0)
     return Reads(

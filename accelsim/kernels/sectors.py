@@ -143,6 +143,7 @@ def matrix_sectors(
 def tile_sectors(
     m0: ArrayLike, m1: ArrayLike, n0: ArrayLike, n1: ArrayLike, k0: ArrayLike, k1: ArrayLike, m: int, n: int, k: int,
     element_bytes: int, tile_k: int = 0, layout: ActivationLayout = "row_major",
+    b_layout: ActivationLayout = "row_major",
 ) -> tuple[IntArray, IntArray]:  # fmt: skip
     """Sectors that each block of a dense product touches in A and in B over all of its k-steps.
 
@@ -151,13 +152,15 @@ def tile_sectors(
     m0, m1, n0, n1, k0, k1 : array of int, [blocks]
         Output rows, output columns and share of k of each block.
     m, n, k : int
-        Shape of the product; B is row-major [k, n].
+        Shape of the product.
     element_bytes : int
         1, 2, 4 or 8.
     tile_k : int
         Depth of a k-step; 0 takes the block's whole k as one.
     layout : str
         A as ``row_major`` [m, k] or ``transposed`` [k, m].
+    b_layout : str
+        B as ``row_major`` [k, n] or ``transposed`` [n, k].
 
     Returns
     -------
@@ -169,10 +172,13 @@ def tile_sectors(
         For an unknown layout.
     """
     _check_layout(layout)
+    _check_layout(b_layout)
     if layout == "transposed":
         a = matrix_sectors(k0, k1, m0, m1, m, element_bytes, row_step=tile_k)
     else:
         a = matrix_sectors(m0, m1, k0, k1, k, element_bytes, column_step=tile_k)
+    if b_layout == "transposed":
+        return a, matrix_sectors(n0, n1, k0, k1, k, element_bytes, column_step=tile_k)
     return a, matrix_sectors(k0, k1, n0, n1, n, element_bytes, row_step=tile_k)
 
 

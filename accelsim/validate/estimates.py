@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.config.hardware import Gpu, Library
 from accelsim.config.options import Mapping
@@ -17,6 +18,7 @@ from accelsim.estimate.gemm import GemmMachine, GemmTime, estimate_gemm
 from accelsim.mapping.blocks import ceil_div
 from accelsim.mapping.candidates import candidate_tiles, vector_tiles
 from accelsim.mapping.choice import machine_numbers, macs_per_cycle, raster_strip, split_applies
+from accelsim.mapping.layout import dram_costs
 from accelsim.mapping.plan import TileShape
 from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES, occupancy, shared_traffic
 from accelsim.model.graph import Gemm
@@ -113,6 +115,12 @@ class _Candidates:
         actions[f"{tile.unit.removesuffix('_core')}_mac_{self.dtype}"] = actions.pop("mac")
         return Estimate(tile, shares, blocks / (self.gpu.sm_count * occupancy(tile, self.gpu)), seconds, actions)
 
+    def costs(self, gemms: Sequence[Gemm]) -> NDArray[np.float64]:
+        """[operand, products, candidates] DRAM time of a byte over that of a long stream."""
+        depth = np.array([tile.tile_k for tile in self.tiles], np.int64)
+        rows = [dram_costs(gemm.k, depth, self.dtype, self.gpu, gemm.a_layout, gemm.b_layout) for gemm in gemms]
+        return np.array(rows).transpose(1, 0, 2)
+
     def times(self, gemms: Sequence[Gemm], caches: Sequence[Caches], numbers: GemmMachine) -> GemmTime:
         """[products, candidates] cycles, infinite for those that do not compute it, and reads."""
         element = ELEMENT_BYTES[self.dtype]
@@ -126,6 +134,7 @@ class _Candidates:
         sizes = [(gemm.m, gemm.n, gemm.k, gemm.batch) for gemm in gemms]
         m, n, k, batch = np.array(sizes, np.int64).T[:, :, None]
         warm = np.array([_warm(gemm, state) for gemm, state in zip(gemms, caches, strict=True)])
+        costs = self.costs(gemms)
         cycles, reads = np.empty((2, len(gemms), len(split)))
         for weights_warm in (False, True):
             for activations_warm in (False, True):
@@ -151,6 +160,7 @@ class _Candidates:
                     shared_bytes=traffic,
                     strip=self.strip,
                     macs_per_cycle=rates,
+                    dram_costs=(costs[0][alike], costs[1][alike]),
                 )
                 cycles[alike], reads[alike] = found.cycles, found.dram_read
         allowed = (split == self.splits[0]) | split_applies(split, k, tile_k, self.library)

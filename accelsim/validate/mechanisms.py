@@ -76,6 +76,12 @@ MECHANISMS: dict[str, Mechanism] = {
             mapping={"tile_m": 128, "tile_n": 128},
         ),
         Mechanism(
+            "few_blocks",
+            "a library starts kernels of few thread blocks later",
+            "all start alike",
+            library={"few_blocks": None},
+        ),
+        Mechanism(
             "split_k",
             "thread blocks may share the k of an output tile",
             "split-K of 1",
@@ -134,6 +140,12 @@ MECHANISMS: dict[str, Mechanism] = {
             "streams reach a share of DRAM's peak",
             "all of it",
             gpu={"dram.efficiency": 1.0},
+        ),
+        Mechanism(
+            "strided_rows",
+            "DRAM is slower where a k-step takes short pieces of rows, no power of two apart",
+            "as fast as in a long stream",
+            gpu={"dram.strided_efficiency": None},
         ),
         Mechanism(
             "dram",

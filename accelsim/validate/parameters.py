@@ -46,6 +46,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("block_setup", 20, 800, "from a thread block's dispatch to its first load", "cycles"),
     Parameter("epilogue", 3, 64, "accumulators to L2", "rate"),
     Parameter("dram.efficiency", 0.5, 0.97, "share of DRAM's peak that streams reach"),
+    Parameter("dram.strided_efficiency", 0.3, 1.0, "share of that in strided rows"),
     Parameter("launch.graph", 0.3e-6, 6e-6, "from one kernel of a graph to the next", "time"),
     Parameter("launch.reduce", 0.0, 4e-6, "from a split-K kernel to the one that adds up its parts", "time"),
     Parameter("launch.stream", 0.5e-6, 12e-6, "from one kernel to the next in a stream", "time"),
@@ -57,11 +58,13 @@ not among them: where it does not answer to a power limit, `tensor_efficiency` a
 
 
 def fitted_parameters(gpu: Gpu, launches: set[str]) -> tuple[Parameter, ...]:
-    """Those that measurements can tell: of the launches that occur, and of power where the GPU has a limit."""
+    """Those that measurements can tell: of the launches that occur, of power where the GPU has a limit, and of strided
+    rows where they cost the GPU anything."""
     return tuple(
         parameter
         for parameter in PARAMETERS
         if not (parameter.path.startswith("power.") and gpu.power is None)
+        and not (parameter.path == "dram.strided_efficiency" and gpu.dram.strided_efficiency is None)
         and parameter.path.removeprefix("launch.") not in {"graph", "stream"} - launches
     )
 

@@ -24,13 +24,13 @@ from accelsim.mapping.counts import count_blocks
 from accelsim.mapping.gemm import plan_gemm
 from accelsim.mapping.plan import GemmPlan, TileShape
 from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES, describe, occupancy
-from accelsim.model.graph import Gemm
+from accelsim.model.graph import Gemm, Layout
 from accelsim.pruning.pack import pack
 from accelsim.pruning.seeded import seeded_mask
 from accelsim.validate.estimates import estimate_dense
 from accelsim.validate.mechanisms import Switches
 from accelsim.validate.meter import as_metered
-from accelsim.validate.notes import Launch
+from accelsim.validate.notes import Conditions, Launch
 from accelsim.validate.power import board_watt
 from accelsim.validate.rows import MeasuredRow
 
@@ -179,8 +179,19 @@ def _case(row: MeasuredRow, gpu: Gpu, defaults: Defaults, library: Library | Non
     told = row.conditions
     # Column-major C = A B is row-major C' = B' A'.
     m, n = (row.n, row.m) if told.order == "column" else (row.m, row.n)
+    a_layout, b_layout = _layouts(told)
     # Items of a batch have operands of their own, none of which is a weight that they share.
-    gemm = Gemm("gemm", m, n, row.k, batch=row.batch, dtype=row.dtype, weight="weight" if row.batch == 1 else None)
+    gemm = Gemm(
+        "gemm",
+        m,
+        n,
+        row.k,
+        batch=row.batch,
+        dtype=row.dtype,
+        weight="weight" if row.batch == 1 else None,
+        a_layout=a_layout,
+        b_layout=b_layout,
+    )
     mapping = defaults.mapping
     fixed = {"stages": told.stages, "split_k": told.split_k}
     if told.tile is not None:
@@ -196,6 +207,16 @@ def _case(row: MeasuredRow, gpu: Gpu, defaults: Defaults, library: Library | Non
         sparsity=row.sparsity if row.op == "tilewise" else 0.0,
         tile_wise=_tile_wise(row) if row.op == "tilewise" else None,
     )
+
+
+def _layouts(told: Conditions) -> tuple[Layout, Layout]:
+    """How A and B lie in memory, as the row-major product reads them."""
+    stored: tuple[Layout, Layout] = (
+        "transposed" if told.op_a == "T" else "row_major",
+        "transposed" if told.op_b == "T" else "row_major",
+    )
+    # Row-major A' is column-major B, transposed once by the order of memory and once by the product: as B is stored.
+    return stored[::-1] if told.order == "column" else stored
 
 
 def _tile_wise(row: MeasuredRow) -> TileWise:
@@ -216,7 +237,7 @@ def _caches(row: MeasuredRow, gemm: Gemm, gpu: Gpu, default: Caches) -> Caches:
         return default
     weights = gemm.k * gemm.n * ELEMENT_BYTES[gemm.dtype]
     held = told.copies * weights + _footprint(gemm) - weights
-    return default.model_copy(update={"weights": "warm" if held <= gpu.l2.capacity else "cold"})
+    return default.model_copy(update={"weights": "warm" if held <= (gpu.l2.retained or gpu.l2.capacity) else "cold"})
 
 
 def _footprint(gemm: Gemm) -> int:

@@ -15,10 +15,11 @@ from accelsim.errors import UserError
 from accelsim.validate.parameters import PARAMETERS, Parameter, with_values
 
 CARRIED: tuple[Parameter, ...] = (
-    *PARAMETERS,
+    *(parameter for parameter in PARAMETERS if parameter.path != "dram.strided_efficiency"),
     Parameter("launch.start_drain", 0.0, 4e-6, "first instruction and last write of a kernel", "time"),
 )
-"""What calibration fits, and the part of a launch that it leaves alone because `launch.graph` tells the same."""
+"""What calibration fits, but for strided rows, whose cost follows from how a board's channels are addressed; and the
+part of a launch that it leaves alone because `launch.graph` tells the same."""
 
 _LIMIT = "power.limit"
 

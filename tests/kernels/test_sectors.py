@@ -35,6 +35,7 @@ def test_dense_tiles(shape: tuple[int, int, int], size: int, tile_k: int, seed: 
     m, n, k = (runs(generator, extent) for extent in shape)
     for layout in LAYOUTS:
         a, b = tile_sectors(m[0], m[1], n[0], n[1], k[0], k[1], *shape, size, tile_k, layout)
+        _, across = tile_sectors(m[0], m[1], n[0], n[1], k[0], k[1], *shape, size, tile_k, layout, "transposed")
         for block in range(BLOCKS):
             rows, columns, depths = range(*m[:, block]), range(*n[:, block]), steps(k[0, block], k[1, block], tile_k)
             if layout == "row_major":
@@ -42,6 +43,7 @@ def test_dense_tiles(shape: tuple[int, int, int], size: int, tile_k: int, seed: 
             else:
                 assert a[block] == sum(rectangle_sectors(depth, rows, shape[0], size) for depth in depths)
             assert b[block] == sum(rectangle_sectors(depth, columns, shape[1], size) for depth in depths)
+            assert across[block] == sum(rectangle_sectors(columns, depth, shape[2], size) for depth in depths)
 
 
 @settings(deadline=None, max_examples=40)
@@ -87,3 +89,5 @@ def test_blocks_and_scalars_mix() -> None:
     np.testing.assert_array_equal(result, [2, 4, 0])
     with pytest.raises(ValueError, match="unknown layout 'column'; allowed: transposed, row_major"):
         tile_sectors([0], [1], [0], [1], [0], [1], 1, 1, 1, 2, layout="column")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="unknown layout 'column'; allowed: transposed, row_major"):
+        tile_sectors([0], [1], [0], [1], [0], [1], 1, 1, 1, 2, b_layout="column")  # type: ignore[arg-type]

@@ -21,7 +21,9 @@ SHAPES = [(m, n, k) for m in (1, 16, 128, 1024, 4096) for n in (256, 1024, 4096)
 @pytest.fixture
 def made_up(tmp_path: Path) -> Path:
     """A table that a T4 with other parameters than the shipped one measured, without noise."""
-    gpu = with_values(load_hardware("t4").gpu, {"tensor_efficiency": 0.6, "launch.stream": 5e-6, "load_latency": 900.0})
+    gpu = with_values(
+        load_hardware("t4").gpu, {"tensor_efficiency": 0.55, "launch.stream": 8e-6, "load_latency": 700.0}
+    )
     head = "dataset,gpu,dtype,op,batch,m,n,k,sparsity,latency_us,notes,launch\n"
     lines = [f"mine,T4,fp16,gemm,1,{m},{n},{k},0,1,,stream\n" for m, n, k in SHAPES]
     path = tmp_path / "mine.csv"
@@ -72,10 +74,13 @@ def test_a_fit_without_a_mechanism_leaves_its_numbers_alone(made_up: Path) -> No
 
 def test_parameters_that_rows_cannot_tell_are_left_alone() -> None:
     gpu = load_hardware("t4").gpu
-    paths = {parameter.path for parameter in fitted_parameters(gpu, {"stream"})}
-    assert "launch.stream" in paths
-    assert "launch.graph" not in paths
-    assert not any(path.startswith("power.") for path in paths)
+    every = {parameter.path for parameter in fitted_parameters(gpu, {"stream"})}
+    assert {"launch.stream", "power.limit", "dram.strided_efficiency"} < every
+    assert "launch.graph" not in every
+    plain = gpu.model_copy(update={"power": None, "dram": gpu.dram.model_copy(update={"strided_efficiency": None})})
+    assert every - {parameter.path for parameter in fitted_parameters(plain, {"stream"})} == {
+        *("power.limit", "power.time_constant", "dram.strided_efficiency"),
+    }
     assert len(PARAMETERS) <= 15
 
 

@@ -14,12 +14,14 @@ from accelsim.config.workload import Caches
 from accelsim.errors import UserError
 from accelsim.validate import Prediction, predict, read_rows, validate
 from accelsim.validate.mechanisms import MECHANISMS, Switches, mechanisms
+from accelsim.validate.parameters import with_values
 from accelsim.validate.predict import ValidationEngine
 from tests.validate.tables import dense, write
 
 FASTER = {
     *("load_latency", "miss_latency", "block_setup", "epilogue", "tensor_efficiency", "shared_memory", "l2_bandwidth"),
     *("dram_efficiency", "dram", "copies", "l2_capacity", "power", "reduce_gap", "launch"),
+    "strided_rows",
 }
 """Mechanisms that cost time: without them nothing takes longer."""
 
@@ -28,6 +30,7 @@ CASES = {
     "matrix_vector": (1, 1024, 128, ""),
     "tensor_efficiency": (4096, 4096, 4096, ""),
     "dram_efficiency": (64, 8192, 8192, ""),
+    "strided_rows": (64, 8192, 5120, "opB=T"),
     "dram": (64, 8192, 8192, ""),
     "copies": (64, 4096, 4096, "copies=6"),
     "warm_start": (2048, 64, 2048, ""),
@@ -44,6 +47,8 @@ def _predicted(folder: Path, name: str, engine: ValidationEngine, without: tuple
     rows = read_rows(write(folder, dense(m, n, k, 10.0, notes=notes)))
     assert rows[0].conditions.unknown == ()
     gpu = load_hardware("a100_sxm4_80gb").gpu
+    if name == "strided_rows":
+        gpu = with_values(gpu, {"dram.strided_efficiency": 0.5})
     return predict(rows, gpu, engine, switches=Switches(mechanisms(without)))[0]
 
 
@@ -56,7 +61,9 @@ def test_each_matters_where_it_should(tmp_path: Path, name: str) -> None:
     assert (off.latency_us < full.latency_us) == (name in FASTER)
 
 
-@pytest.mark.parametrize("name", ["load_latency", "epilogue", "dram", "l2_reuse", "launch", "split_k", "warm_start"])
+@pytest.mark.parametrize(
+    "name", ["load_latency", "strided_rows", "epilogue", "dram", "l2_reuse", "launch", "split_k", "warm_start"]
+)
 def test_events_obey_too(tmp_path: Path, name: str) -> None:
     full, off = (_predicted(tmp_path, name, "events", without) for without in ((), (name,)))
     assert full.latency_us is not None
