@@ -13,6 +13,7 @@ from accelsim.config import hardware, options, quantity, workload
 from accelsim.config.accuracy import Accuracy
 from accelsim.config.actions import ACTIONS, STATIC
 from accelsim.config.base import Spec
+from accelsim.config.pattern_options import PATTERN_OPTIONS
 from accelsim.config.patterns import PATTERNS
 from accelsim.config.quantity import CANONICAL, UNITS
 from accelsim.config.schedules import Schedule
@@ -44,7 +45,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[type[Spec], ...]], ...] = (
             workload.NetworkWorkload,
         ),
     ),
-    ("Options of a run", "`--set mapping.KEY=VALUE` and so on.", (options.Mapping, options.TileWise, options.Hdp)),
+    ("Options of a run", "`--set mapping.KEY=VALUE` and so on.", (options.Mapping, *PATTERN_OPTIONS.values(), options.Hdp)),
     (
         "Pattern",
         "Which weights go, for `accelsim prune`; its `kind` is the pattern's name. See [patterns](patterns.md).",
@@ -53,7 +54,12 @@ _SECTIONS: tuple[tuple[str, str, tuple[type[Spec], ...]], ...] = (
     ("Schedule", "Stages of gradual pruning, `workloads/schedules/`.", (Schedule,)),
     ("Sweep", "Files of kind `sweep`, for `accelsim sweep`.", (SweepSpec,)),
 )
-_TITLES = {options.Mapping: "mapping", options.TileWise: "tile_wise", options.Hdp: "hdp", hardware.Dram: "DRAM"}
+_TITLES: dict[type[Spec], str] = {
+    options.Mapping: "mapping",
+    options.Hdp: "hdp",
+    hardware.Dram: "DRAM",
+    **{spec: key for key, spec in PATTERN_OPTIONS.items()},
+}
 
 _HEAD = """\
 # Config keys
@@ -112,7 +118,7 @@ def _specs_in(hint: Any) -> Iterator[type[Spec]]:
 def _kinds() -> Iterator[str]:
     for _, _, specs in _SECTIONS:
         for spec in (each for top in specs for each in (top, *_parts(top, set(specs)))):
-            if "kind" in spec.model_fields:
+            if "kind" in spec.model_fields and spec not in _TITLES:
                 yield from get_args(spec.model_fields["kind"].annotation)
 
 
@@ -131,7 +137,7 @@ def _table(spec: type[Spec]) -> str:
 def heading(spec: type[Spec]) -> str:
     """Title of a spec's table: its kind, or its name in words."""
     for key in ("kind", "type"):
-        if key in spec.model_fields:
+        if key in spec.model_fields and spec not in _TITLES:
             word = get_args(spec.model_fields[key].annotation)[0]
             return f"{key}: {word}"
     return _TITLES.get(spec) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", spec.__name__).capitalize()

@@ -117,13 +117,13 @@ class TileElementWise(TileElementWisePattern, _OfPattern):
     """Tile-element-wise sparsity: tile-wise kernels, then one on CUDA cores that adds the restored elements."""
 
     strategy: Literal["merged", "padded_batch", "stream"] = "merged"
-    """As of [tile_wise](#tile-wise)."""
+    """As of ``tile_wise``."""
     streams: int = Field(default=32, gt=0, le=128)
     """Streams that ``stream`` deals the launches to."""
     activations: Layout = "transposed"
     """Layout of the gathered operand, of both kernels."""
     scatter: Literal["fused", "separate"] = "fused"
-    """As of [tile_wise](#tile-wise)."""
+    """As of ``tile_wise``."""
 
 
 class TileVectorWise(TileVectorWisePattern, _OfPattern):
@@ -137,7 +137,7 @@ class TileVectorWise(TileVectorWisePattern, _OfPattern):
     activations: Layout = "transposed"
     """Layout of the gathered operand: with rows of A^T contiguous, or gathered element by element."""
     scatter: Literal["fused", "separate"] = "fused"
-    """As of [tile_wise](#tile-wise)."""
+    """As of ``tile_wise``."""
 
     @property
     def on_sparse_tensor_core(self) -> bool:

@@ -4,6 +4,7 @@ A thread block runs through its k in k-steps of `tile_k` rows of its tile (of `t
 elements are the only rows there are). What it loads in one k-step counts once, and again in the next.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from accelsim.kernels.gemm import PackedWeights
 from accelsim.kernels.output_tiles import Blocks, IntArray, check
 from accelsim.kernels.panels import distinct_rows
-from accelsim.kernels.sectors import ActivationLayout, gather_sectors, matrix_sectors
+from accelsim.kernels.sectors import SECTOR_BYTES, ActivationLayout, gather_sectors, matrix_sectors
 from accelsim.kernels.sparse_formats import (
     BlockForm,
     ElementForm,
@@ -302,6 +303,15 @@ def _element_loads(
     return total(last - first), total(last > first), total(a), total(values)
 
 
+def _alike(blocks: Blocks, k: int, element_bytes: int, layout: ActivationLayout) -> tuple[IntArray, IntArray]:
+    """Output rows of each thread block, moved up by whole sectors: those that come to lie alike load alike."""
+    period = SECTOR_BYTES // element_bytes
+    if layout == "row_major":
+        period = SECTOR_BYTES // math.gcd(SECTOR_BYTES, k * element_bytes)
+    m0 = blocks.m0 % period
+    return m0, m0 + blocks.m1 - blocks.m0
+
+
 def count_elements(
     weights: ElementForm, blocks: Blocks, m: int, element_bytes: int, output_bytes: int, *, tile_k: int = 0,
     layout: ActivationLayout = "transposed", onto: bool = False,
@@ -313,7 +323,8 @@ def count_elements(
     writes the outputs of those columns alone that have an element.
     """
     _check(weights, blocks, m)
-    keys = blocks.m0, blocks.m1, blocks.n0, blocks.n1, blocks.k0, blocks.k1
+    m0, m1 = _alike(blocks, weights.k, element_bytes, layout)
+    keys = m0, m1, blocks.n0, blocks.n1, blocks.k0, blocks.k1
     loads = partial(_element_loads, weights, m, element_bytes, tile_k, layout)
     elements, occupied, a_sectors, value_sectors = _each_distinct(loads, *keys)
     rows, columns, _ = _extents(blocks)

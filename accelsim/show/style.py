@@ -95,6 +95,12 @@ _SPELT = {
     "dram": "DRAM",
     "sms": "SMs",
     "tile_wise": "tile-wise",
+    "element_wise": "element-wise",
+    "vector_wise": "vector-wise",
+    "block_wise": "block-wise",
+    "n_m": "N:M",
+    "tile_element_wise": "tile-element-wise",
+    "tile_vector_wise": "tile-vector-wise",
 }
 
 

@@ -62,6 +62,7 @@ def test_run_hands_over_every_option(steps: Steps, tmp_path: Path) -> None:
         str(tmp_path / "ab.npz"),
         "--masks",
         str(tmp_path),
+        "--force",
         "--quiet",
     ]
     assert main(["run", "v100_pcie", "gemm_1024", *words]) == 0
@@ -76,6 +77,7 @@ def test_run_hands_over_every_option(steps: Steps, tmp_path: Path) -> None:
         "seed": 3,
         "operands": tmp_path / "ab.npz",
         "masks": tmp_path,
+        "force": True,
     }
 
 
@@ -84,6 +86,7 @@ def test_run_without_options(steps: Steps) -> None:
     assert steps.asked == {
         "hardware": "a", "workload": "b", "scheme": "dense", "sparsity": None, "sets": (), "engine": "events",
         "values": True, "seed": 0, "operands": None, "masks": None,
+        "force": False,
     }  # fmt: skip
 
 
