@@ -26,14 +26,17 @@ def calibrate_hw(
         str | None, typer.Option("--gpu", metavar="GPU", show_default=False, help="GPU of the table to fit.")
     ] = None,
     holdout: Annotated[float, typer.Option(help="Share of shapes that take no part in the fit.")] = 0.5,
-    evaluations: Annotated[int, typer.Option(help="Predictions of all rows that the search may make.")] = 480,
+    evaluations: Annotated[int, typer.Option(help="Predictions of all rows that the search may make.")] = 1200,
+    engine: Annotated[
+        str, typer.Option(help="Whose predictions are fitted: estimate, events or both; events take far longer.")
+    ] = "estimate",
     seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Fit the few parameters of a GPU that datasheets do not give, and say how far off held-out rows are."""
     check_yaml(out)
-    from accelsim.validate.calibrate import calibrate
+    from accelsim.validate.calibrate import FIT_ENGINES, calibrate
     from accelsim.validate.fitted_yaml import calibration_yaml, write_yaml
 
     show = not quiet and sys.stderr.isatty()
@@ -42,7 +45,18 @@ def calibrate_hw(
         if show:
             print(f"\r{done} of {total} evaluations", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
-    found = calibrate(measured, hw, gpu=gpu, holdout=holdout, evaluations=evaluations, seed=seed, progress=progress)
+    if engine not in FIT_ENGINES:
+        raise UserError(f"--engine is {engine}; allowed: {', '.join(FIT_ENGINES)}")
+    found = calibrate(
+        measured,
+        hw,
+        gpu=gpu,
+        holdout=holdout,
+        evaluations=evaluations,
+        seed=seed,
+        progress=progress,
+        engine=engine,  # type: ignore[arg-type]
+    )
     write_yaml(calibration_yaml(found, out.stem, reference(hw)), out)
     if json:
         output.document(_document(found))
@@ -77,6 +91,7 @@ def _document(found: "Calibration") -> str:
             "holdout": found.holdout,
             "seed": found.seed,
             "evaluations": found.evaluations,
+            "engine": found.engine,
             "parameters": [
                 {"path": parameter.path, "meaning": parameter.meaning, "base": base, "fitted": value}
                 for parameter, base, value in found.fitted
@@ -108,7 +123,7 @@ def _report(found: "Calibration") -> None:
         for rows_of, summary in of_rows.items()
     ]
     output.table(
-        "Errors by the closed form",
+        f"Errors by {'events' if found.engine == 'events' else 'the closed form'}",
         [
             output.Column("GPU"),
             output.Column("rows"),

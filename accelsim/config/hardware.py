@@ -254,6 +254,9 @@ class KernelTile(Spec):
     """Of a thread block."""
     registers_per_thread: int = Field(gt=0, le=255)
     """32-bit registers."""
+    multicast: int = Field(default=1, gt=0, le=16)
+    """Neighbouring thread blocks (a cluster) of a dense product to which L2 delivers an operand tile that they share
+    once; 1 where each reads for itself."""
 
 
 KernelFamily = Literal["tile_wise", "block_wise", "sparse_tensor_core", "decompressed", "vector_wise", "element_wise"]

@@ -81,6 +81,7 @@ def estimate_gemm(
     strip: int = 8,
     macs_per_cycle: ArrayLike | None = None,
     dram_costs: tuple[ArrayLike, ArrayLike] = (1.0, 1.0),
+    multicast: ArrayLike = 1,
 ) -> GemmTime:
     """Time and reads of C[m, n] = A[m, k] B[k, n] on a device, for every candidate.
 
@@ -107,6 +108,9 @@ def estimate_gemm(
         Multiply-accumulates of one SM under each candidate; left out, the machine's.
     dram_costs : tuple of array_like
         DRAM time of a byte of A, and of B, over that of a long stream.
+    multicast : array_like
+        Thread blocks that L2 delivers an operand tile to at once, where they share one: the wider tile of those that
+        another output tile needs as well.
 
     Returns
     -------
@@ -123,6 +127,8 @@ def estimate_gemm(
     split = np.ceil(steps_all / steps)
     height, width = m_ / rows, n_ / columns
     loads = (height + width) * tile_k_ * element_bytes
+    shared_side = np.maximum(np.where(rows > 1, width, 0), np.where(columns > 1, height, 0))
+    delivered = loads - (1 - 1 / np.asarray(multicast)) * shared_side * tile_k_ * element_bytes
     operand = (tile_m_ + tile_n_) * tile_k_ * element_bytes
     moved = 2 * operand if shared_bytes is None else np.asarray(shared_bytes, dtype=np.float64)
     rate = machine.macs_per_cycle if macs_per_cycle is None else np.asarray(macs_per_cycle, dtype=np.float64)
@@ -135,7 +141,7 @@ def estimate_gemm(
         steps=steps,
         compute=np.maximum(tile_m_ * tile_n_ * tile_k_ / rate, moved / machine.shared_rate),
         port=loads / machine.port,
-        l2=loads / machine.l2_rate,
+        l2=delivered / machine.l2_rate,
         window=np.maximum(stages_ - 1, 1),
         miss_latency=machine.miss_latency * one,
         last_epilogue=np.minimum(tile_m_, m_)

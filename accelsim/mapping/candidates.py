@@ -130,7 +130,8 @@ def _changed(tile: TileShape, fixed: dict[str, int], gpu: Gpu, dtype: str) -> Ti
         memory = shared_bytes(tile_m, tile_n, tile_k, stages, ELEMENT_BYTES[dtype], tile.unit)
         changed = replace(tile, tile_k=tile_k, stages=stages, shared_bytes=memory)
     else:
-        changed = built_tile(tile_m, tile_n, tile_k, stages, dtype, tile.unit)
+        built = built_tile(tile_m, tile_n, tile_k, stages, dtype, tile.unit)
+        changed = replace(built, multicast=tile.multicast)
     if "stages" not in fixed and changed.stages > 2 and misfit(changed, gpu):
         return _changed(replace(tile, stages=tile.stages - 1), fixed, gpu, dtype)
     return changed

@@ -181,6 +181,7 @@ def _estimates(
         strip=raster_strip(mapping),
         macs_per_cycle=[macs_per_cycle(tile, gpu, library, gemm.dtype, execution) for tile, _, _ in candidates],
         dram_costs=dram_costs(gemm.k, tile_k, gemm.dtype, gpu, a_layout, gemm.b_layout),
+        multicast=[tile.multicast if execution is None else 1 for tile, _, _ in candidates],
     )
     return found.cycles
 

@@ -37,6 +37,8 @@ class TileShape:
     """stages x (tile_m + tile_n) x tile_k x operand bytes; 2:4 weights take less."""
     unit: str = "tensor_core"
     """tensor_core, sparse_tensor_core or cuda_core."""
+    multicast: int = 1
+    """Neighbouring thread blocks that L2 delivers a shared operand tile to at once."""
 
 
 @dataclass(frozen=True)

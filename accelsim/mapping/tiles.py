@@ -66,6 +66,7 @@ def tile_shape(kernel: KernelTile, dtype: str, menu: str) -> TileShape:
         registers=kernel.threads * kernel.registers_per_thread,
         shared_bytes=shared_bytes(kernel.tile_m, kernel.tile_n, tile_k, kernel.stages, element, menu),
         unit="cuda_core" if menu == "gemv" else menu,
+        multicast=kernel.multicast,
     )
 
 

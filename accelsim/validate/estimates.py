@@ -111,7 +111,8 @@ class _Candidates:
         moved = sum(shared_traffic(tile, self.gpu, element))
         shape = (tile.tile_m, tile.tile_n, tile.tile_k)
         sizes = (gemm.m, gemm.n, gemm.k, gemm.batch)
-        actions = gemm_actions(*sizes, shape, shares, element, OUTPUT_BYTES[self.dtype], moved, dram_read)
+        output = OUTPUT_BYTES[self.dtype]
+        actions = gemm_actions(*sizes, shape, shares, element, output, moved, dram_read, tile.multicast)
         actions[f"{tile.unit.removesuffix('_core')}_mac_{self.dtype}"] = actions.pop("mac")
         return Estimate(tile, shares, blocks / (self.gpu.sm_count * occupancy(tile, self.gpu)), seconds, actions)
 
@@ -160,6 +161,7 @@ class _Candidates:
                     shared_bytes=traffic,
                     strip=self.strip,
                     macs_per_cycle=rates,
+                    multicast=[tile.multicast for tile in self.tiles],
                     dram_costs=(costs[0][alike], costs[1][alike]),
                 )
                 cycles[alike], reads[alike] = found.cycles, found.dram_read

@@ -34,8 +34,8 @@ def calibration_yaml(calibration: Calibration, name: str, extends: str) -> str:
         {"extends": extends, "name": name, "description": f"{_described(calibration.gpu)}, calibrated"},
         {parameter.path: parameter.text(value) for parameter, _, value in calibration.fitted},
         {parameter.path: source for parameter, _, _ in calibration.fitted},
-        f"Calibrated from {calibration.base} by accelsim calibrate-hw: {calibration.evaluations} evaluations of the "
-        f"closed form,\n{100 * calibration.holdout:.0f} % of the shapes held out before the fit by a hash.",
+        f"Calibrated from {calibration.base} by accelsim calibrate-hw: {calibration.evaluations} evaluations "
+        f"({calibration.engine}),\n{100 * calibration.holdout:.0f} % of the shapes held out before the fit by a hash.",
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accelsim.config.hardware import FewBlocks
 from accelsim.config.scheme import Mapping, TileWise
 from accelsim.config.workload import Caches
 from accelsim.errors import MappingError
@@ -61,7 +62,8 @@ def test_one_row_is_multiplied_on_cuda_cores_where_that_is_faster() -> None:
     row, rows = Gemm("g", 1, 4096, 512), Gemm("g", 2, 4096, 512)
     best, *others = rank(row, both, menu, Mapping(), CACHES)
     assert (best.tile.tile_m, best.tile.unit, best.split_k) == (1, "cuda_core", 1)
-    assert others == rank(row, both, LIBRARY, Mapping(), CACHES)
+    matrix = [choice for choice in others if choice.tile.tile_m > 1]
+    assert matrix == rank(row, both, LIBRARY, Mapping(), CACHES)
     assert best.cycles < others[0].cycles
     assert rank(rows, both, menu, Mapping(), CACHES) == rank(rows, both, LIBRARY, Mapping(), CACHES)
     slow = rank(row, gpu(cuda_core={"fp32": 64, "fp16": 1}), menu, Mapping(), CACHES)
@@ -69,6 +71,27 @@ def test_one_row_is_multiplied_on_cuda_cores_where_that_is_faster() -> None:
     weights = pruned(row)
     plan = plan_gemm(row, both, menu, Mapping(), CACHES, weights=weights, tile_wise=TileWise(granularity=64))
     assert plan.tile.tile_m > 1
+
+
+def test_a_library_cuts_k_only_from_where_it_says() -> None:
+    small = Gemm("g", 64, 64, 4096)
+    assert choose(small, GPU, LIBRARY, Mapping(), CACHES).split_k > 1
+    late = LIBRARY.model_copy(update={"split_k_from": 4097})
+    assert choose(small, GPU, late, Mapping(), CACHES).split_k == 1
+    assert choose(small, GPU, late, Mapping(split_k=2), CACHES).split_k == 2
+
+
+def test_kernels_of_few_thread_blocks_start_later_where_the_library_says_so() -> None:
+    few = FewBlocks(most=2, rows_over=16, delay="1 us")
+    menu = LIBRARY.model_copy(update={"few_blocks": few, "split_k": [1]})
+    fixed = Mapping(tile_m=64, tile_n=64)
+    for m, n, late in ((64, 128, True), (16, 128, False), (64, 256, False)):
+        gemm = Gemm("g", m, n, 256)
+        planned = plan_gemm(gemm, GPU, menu, fixed, CACHES)
+        assert planned.start_delay == (1e-6 if late else 0.0)
+        plain = choose(gemm, GPU, LIBRARY, fixed.model_copy(update={"split_k": 1}), CACHES)
+        later = choose(gemm, GPU, menu, fixed, CACHES).cycles - plain.cycles
+        assert later == pytest.approx(1e-6 * GPU.clock if late else 0.0)
 
 
 def test_narrow_ports_ask_for_large_tiles_and_few_outputs_for_split_k() -> None:

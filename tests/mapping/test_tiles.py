@@ -157,5 +157,6 @@ def test_matrix_vector_kernels_are_for_formats_of_cuda_cores_and_open_mappings()
     (single,) = vector_tiles("fp32", both, menu, Mapping(split_k=1))
     assert (single.tile_k, single.shared_bytes) == (64, tile.shared_bytes)
     assert vector_tiles("fp16", GPU, menu, Mapping()) == []
-    for fixed in (Mapping(tile_n=8), Mapping(stages=2), Mapping(split_k=2)):
+    assert vector_tiles("fp16", both, menu, Mapping(split_k=2)) == [tile]
+    for fixed in (Mapping(tile_n=8), Mapping(stages=2)):
         assert vector_tiles("fp16", both, menu, fixed) == []

@@ -62,13 +62,13 @@ def test_the_split_is_fixed_before_the_fit_and_keeps_shapes_together(made_up: Pa
 
 def test_a_fit_without_a_mechanism_leaves_its_numbers_alone(made_up: Path) -> None:
     switches = Switches(mechanisms(["load_latency", "power"]))
-    found = calibrate(made_up, "t4", evaluations=24, switches=switches)
+    found = calibrate(made_up, "t4", evaluations=36, switches=switches)
     paths = {parameter.path for parameter, _, _ in found.fitted}
     assert "tensor_efficiency" in paths
     assert not any(path.startswith("power.") for path in paths)
     assert not paths & {"load_latency", "miss_latency"}
     assert found.gpu.load_latency == 0
-    full = calibrate(made_up, "t4", evaluations=24)
+    full = calibrate(made_up, "t4", evaluations=36)
     assert found.errors["base"] != full.errors["base"]
 
 
@@ -101,7 +101,7 @@ def test_the_command_writes_a_gpu_and_one_document(
     import json
 
     out = tmp_path / "own.yaml"
-    assert main(["calibrate-hw", str(made_up), "--hw", "t4", "-o", str(out), "--evaluations", "24", "--json"]) == 0
+    assert main(["calibrate-hw", str(made_up), "--hw", "t4", "-o", str(out), "--evaluations", "36", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["errors"]["fitted"]["held_out"]["n"] > 0
     assert {entry["path"] for entry in document["parameters"]} >= {"tensor_efficiency", "load_latency"}

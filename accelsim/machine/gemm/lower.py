@@ -142,7 +142,8 @@ def _block_times(plan: GemmPlan, counts: BlockCounts, clock: Clockwork) -> Field
     dtype = plan.gemm.dtype
     rate = mac_rate(gpu, dtype, tile.unit) * plan.efficiency
     sectors = counts.load_a_sectors + counts.load_b_sectors
-    loads = -(-(sectors * SECTOR_BYTES + counts.index_bytes + counts.load_c_bytes) // steps)
+    arriving = sectors * SECTOR_BYTES + counts.index_bytes + counts.load_c_bytes
+    loads, delivered = -(-arriving // steps), -(-(arriving - _delivered_together(plan, counts)) // steps)
     shared = clock.stream(counts.shared_bytes_per_step, gpu.shared_memory.bandwidth)
     contended = clock.stream(counts.shared_bytes_per_step_with_conflicts, gpu.shared_memory.bandwidth)
     return {
@@ -151,10 +152,22 @@ def _block_times(plan: GemmPlan, counts: BlockCounts, clock: Clockwork) -> Field
         "block_shared": shared,
         "block_conflict": contended - shared,
         "block_port": clock.stream(loads, gpu.l2.port),
-        "block_l2": clock.stream(loads, gpu.l2.bandwidth),
-        "block_load_bytes": loads,
+        "block_l2": clock.stream(delivered, gpu.l2.bandwidth),
+        "block_load_bytes": delivered,
         **writes(counts.output_bytes, clock, counts.output_bytes * (0 if _parts_stay(plan, counts, gpu) else 1)),
     }
+
+
+def _delivered_together(plan: GemmPlan, counts: BlockCounts) -> IntArray:
+    """Bytes of each thread block's loads that L2 delivers to a neighbour at the same time: of the wider tile of those
+    that another output tile needs as well."""
+    gemm, tile = plan.gemm, plan.tile
+    if tile.multicast == 1 or plan.weights is not None:
+        return np.zeros(len(counts.steps), np.int64)
+    a_shared = counts.load_a_sectors * (gemm.n > tile.tile_n)
+    b_shared = counts.load_b_sectors * (gemm.m > tile.tile_m)
+    saved: IntArray = np.maximum(a_shared, b_shared) * SECTOR_BYTES * (tile.multicast - 1) // tile.multicast
+    return saved
 
 
 def _reduction(plan: GemmPlan, counts: BlockCounts, clock: Clockwork, output_bytes: int) -> tuple[Fields, Fields]:

@@ -104,3 +104,26 @@ def test_what_is_warm_ends_with_the_newest_and_fits() -> None:
     assert program.tile_bytes[program.warm_tiles].sum() <= GPU.l2.capacity
     assert program.warm_tiles[-1] == a_tiles - 1
     assert (program.warm_tiles < a_tiles).all()
+
+
+def test_multicast_spares_l2_what_neighbours_share_and_ports_nothing() -> None:
+    alone, pair = (
+        library().model_copy(
+            update={"tensor_core": [tile.model_copy(update={"multicast": m}) for tile in library().tensor_core]}
+        )
+        for m in (1, 2)
+    )
+    fixed = Mapping(tile_m=128, tile_n=64, tile_k=32, stages=2, split_k=1)
+    for m, n, share in ((256, 128, 2 / 3), (128, 128, 2 / 3), (256, 64, 1 / 3), (128, 64, 0)):
+        gemm = Gemm("g", m, n, 256, dtype="fp16")
+        programs = []
+        for menu in (alone, pair):
+            plan = plan_gemm(gemm, GPU, menu, fixed, WARM)
+            counts = count_blocks(plan, GPU)
+            programs.append(gemm_program(plan, counts, GPU, WARM, "graph", 2, 2))
+        whole, halved = programs
+        np.testing.assert_array_equal(whole.block_port, halved.block_port)
+        np.testing.assert_allclose(halved.block_load_bytes, whole.block_load_bytes * (1 - share / 2))
+        assert run_events(whole).l2_read_bytes - run_events(halved).l2_read_bytes == round(
+            whole.block_load_bytes.sum() * 8 * share / 2
+        )
