@@ -87,11 +87,10 @@ def require_unit(options: PatternOptions, gpu: Gpu, dtype: str) -> None:
         raise MappingError(f"2:4 weights run on sparse tensor cores, and {gpu.name} has none for {dtype}; {instead}")
     formats = ", ".join(gpu.sparse_tensor_core)
     has = f"those of {gpu.name} take {formats} alone, not {dtype}" if formats else f"{gpu.name} has none"
-    imagine = "" if dtype == "tf32" else "--force imagines them at twice the rate of its tensor cores, "
-    raise MappingError(
-        f"2:4 weights run on sparse tensor cores, and {has}; take a GPU that has them (from Ampere on), or {imagine}"
-        f"{instead}"
+    imagine = (
+        "" if dtype == "tf32" else "GPUs from Ampere on have them, --force imagines them at twice the dense rate, "
     )
+    raise MappingError(f"2:4 weights run on sparse tensor cores, and {has}; {imagine}{instead}")
 
 
 def plan_sparse(
