@@ -44,6 +44,12 @@ class L2(Spec):
     port: Rate
     """Bytes a cycle into one SM."""
 
+    @model_validator(mode="after")
+    def _retains_no_more(self) -> "L2":
+        if self.retained is not None and self.retained > self.capacity:
+            raise ValueError(f"retained ({self.retained} B) must be at most capacity ({self.capacity} B)")
+        return self
+
 
 class Dram(Spec):
     """Main memory."""
