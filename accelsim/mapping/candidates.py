@@ -20,7 +20,7 @@ from accelsim.mapping.tiles import (
 _FIXABLE = ("tile_m", "tile_n", "tile_k", "stages")
 
 _N_UNIT = 8
-"""Columns of a tensor-core instruction: a tile's width is a multiple of it."""
+"""Columns of a tensor-core instruction: a tile's width is a multiple of it, but for kernels on CUDA cores."""
 
 _MAX_BUILT_N = 256
 """Widest tile that is built for a granularity which the menu lacks."""
@@ -49,7 +49,7 @@ def candidate_tiles(
         The machine, its menu, and what is fixed.
     granularity : int, optional
         Columns per tile of packed weights. Its kernels are no wider; where the menu has none of just this
-        width (rounded up to a multiple of 8, up to 256), one is built.
+        width (on tensor cores rounded up to a multiple of 8; up to 256), one is built.
     unit : str, optional
         ``sparse_tensor_core`` or ``cuda_core`` where the product is not to run on what multiplies the format otherwise.
 
@@ -93,7 +93,8 @@ def vector_tiles(dtype: str, gpu: Gpu, library: Library, mapping: Mapping) -> li
 
 def _narrow(menu: list[TileShape], fixed: dict[str, int], gpu: Gpu, dtype: str, granularity: int) -> list[TileShape]:
     """Kernels no wider than a weight tile, one of just its width among them."""
-    widest = _N_UNIT * math.ceil(granularity / _N_UNIT)
+    unit = 1 if menu and menu[0].unit == "cuda_core" else _N_UNIT
+    widest = unit * math.ceil(granularity / unit)
     if "tile_n" in fixed:
         if fixed["tile_n"] > widest:
             raise MappingError(
