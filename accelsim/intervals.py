@@ -55,13 +55,7 @@ def run_intervals(config: RunConfig, run: NetworkRun) -> RunIntervals:
     """
     gpu = config.hardware.gpu
     accuracy = None if gpu.accuracy is None else load_accuracy(gpu.accuracy)
-    kernels = {kernel.name: kernel for kernel in run.kernels}
-    parts: dict[str, Timed] = {}
-    for span in run.spans:
-        kernel, part = kernels.get(span.name), Timed(span.name, (span.end_ps - span.begin_ps) / _PS_PER_US)
-        if kernel is not None and accuracy is not None:
-            part = _with_interval(part, kernel, accuracy, config.engine)
-        parts[span.name] = part
+    parts = timed(run, accuracy, config.engine)
     if accuracy is None:
         basis = f"unknown, since {gpu.name} names no accuracy: its errors on held-out measurements are not known"
         return RunIntervals(parts, None, 0.0, basis)
@@ -70,11 +64,33 @@ def run_intervals(config: RunConfig, run: NetworkRun) -> RunIntervals:
     basis = f"unknown, since less than {COVERED_PERCENT:g} % of the time has measured errors"
     if latency is not None:
         basis = _basis(accuracy, config, gpu_digest(gpu) != accuracy.gpu_digest)
-    return RunIntervals(parts, latency, share, basis, _left_out(parts, kernels, run))
+    return RunIntervals(parts, latency, share, basis, _left_out(parts, run))
 
 
-def _left_out(parts: dict[str, Timed], kernels: dict[str, KernelRun], run: NetworkRun) -> str:
+def timed(run: NetworkRun, accuracy: Accuracy | None, engine: str) -> dict[str, Timed]:
+    """Every kernel and transfer of a run by name, with its interval where errors were measured.
+
+    Parameters
+    ----------
+    run : NetworkRun
+    accuracy : Accuracy or None
+        Of the GPU; None gives no intervals.
+    engine : str
+        That the run is by.
+    """
+    kernels = {kernel.name: kernel for kernel in run.kernels}
+    parts: dict[str, Timed] = {}
+    for span in run.spans:
+        kernel, part = kernels.get(span.name), Timed(span.name, (span.end_ps - span.begin_ps) / _PS_PER_US)
+        if kernel is not None and accuracy is not None:
+            part = _with_interval(part, kernel, accuracy, engine)
+        parts[span.name] = part
+    return parts
+
+
+def _left_out(parts: dict[str, Timed], run: NetworkRun) -> str:
     """What has no measured errors, with its share of the time of all parts."""
+    kernels = {kernel.name: kernel for kernel in run.kernels}
     times: dict[str, float] = {}
     for span in run.spans:
         part = parts[span.name]

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from accelsim.cli import accuracy, calibrate, hardware, output, prune, run, sweep, validate, workload
+from accelsim.cli import accuracy, breakeven, calibrate, hardware, output, prune, run, sweep, validate, workload
 from accelsim.cli.group import SuggestingGroup
 from accelsim.errors import UserError
 
@@ -36,6 +36,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("compare")(run.compare)
 app.command("sweep")(sweep.sweep)
+app.command("breakeven")(breakeven.breakeven)
 app.command("validate")(validate.validate)
 app.command("prune")(prune.prune)
 app.command("calibrate-hw")(calibrate.calibrate_hw)

@@ -1,22 +1,19 @@
 """`accelsim sweep`."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from accelsim.cli import options, output
+from accelsim.cli.progress import Progress
 from accelsim.cli.report import interval_of
 from accelsim.errors import UserError
 
 if TYPE_CHECKING:
     from accelsim.explore import SweepRun
 
-_PATIENCE_S = 2.0
-"""A sweep that takes longer shows its progress."""
 _ROWS = 40
 _INTERVAL = "latency_interval"
 _SHOWN: tuple[tuple[str, str, Callable[[object], str]], ...] = (
@@ -43,7 +40,7 @@ def sweep(
 
     options.check_out(out)
     wanted = read_sweep(file)
-    with _Progress(quiet) as progress:
+    with Progress(quiet, "points") as progress:
         try:
             run = run_sweep(wanted, out, progress=progress.show, draw=lambda run: sweep_files(run.to_frame(), run.axes))
         except KeyboardInterrupt:
@@ -92,45 +89,3 @@ def _close(run: "SweepRun", out: Path | None, quiet: bool) -> None:
     if failed and not quiet:
         where = ", ".join(f"{axis}={failed[0][axis]}" for axis in run.axes)
         output.message(f"{len(failed)} of {len(run.records)} points failed; the first ({where}): {failed[0]['error']}")
-
-
-class _Progress:
-    """A bar on standard error once a sweep takes long, on a terminal only."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._begin = time.monotonic()
-        self._bar: Any = None
-        self._task: Any = None
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def show(self, done: int, total: int) -> None:
-        """Note that so many points of so many are done."""
-        if self._bar is None and not self._quiet and time.monotonic() - self._begin > _PATIENCE_S:
-            self._start(total)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done)
-
-    def _start(self, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        if console.is_terminal:
-            self._bar = Progress(
-                *Progress.get_default_columns()[:2],
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=console,
-                transient=True,
-            )
-            self._task = self._bar.add_task("points", total=total)
-            self._bar.start()

@@ -184,3 +184,38 @@ VALIDATE_SCHEMA: dict[str, Any] = {
     "properties": {"schema_version": _VERSION, **_VALIDATION},
     "required": ["schema_version", *_VALIDATION],
 }
+
+_NUMBERS_OR_NULL = ("beats_from", "undecided_from", "undecided_to", "faster_from", "lowest", "highest", "search_from")
+_CELL = {
+    **dict.fromkeys(("hardware", "product", "pattern"), _TEXT),
+    "status": {"enum": ["beats", "never", "unavailable"]},
+    **dict.fromkeys(_NUMBERS_OR_NULL, _SHARE),
+    "has_interval": {"type": "boolean"},
+    "reason": {"type": ["string", "null"]},
+}
+_PRODUCT = {"name": _TEXT, **dict.fromkeys(("m", "n", "k", "count"), _COUNT)}
+_BREAK_EVEN_POINT = {
+    **dict.fromkeys(("hardware", "product", "pattern", "engine"), _TEXT),
+    **dict.fromkeys(("asked", "sparsity"), _SHARE),
+    **dict.fromkeys(("latency_us", "speedup"), _AMOUNT),
+    **dict.fromkeys(("speedup_low", "speedup_high"), _OPTIONAL_AMOUNT),
+}
+_BREAK_EVEN: dict[str, Any] = {
+    **dict.fromkeys(("workload", "dtype", "engine"), _TEXT),
+    "confirmed_by": {"type": ["string", "null"]},
+    **dict.fromkeys(("batch", "seed"), _COUNT),
+    "resolution": _AMOUNT,
+    **{
+        name: {"type": "array", "items": {"type": "object", "properties": keys, "required": [*keys]}}
+        for name, keys in (("products", _PRODUCT), ("cells", _CELL), ("points", _BREAK_EVEN_POINT))
+    },
+    "notes": {"type": "array", "items": _TEXT},
+}
+
+BREAK_EVEN_SCHEMA: dict[str, Any] = {
+    "$schema": _DIALECT,
+    "title": "accelsim breakeven",
+    "type": "object",
+    "properties": {"schema_version": _VERSION, **_BREAK_EVEN},
+    "required": ["schema_version", *_BREAK_EVEN],
+}

@@ -48,4 +48,15 @@ def validation_files(frame: "pd.DataFrame", regimes: Mapping[str, str]) -> dict[
     return {f"validation.{kind}": figure_bytes(figure, kind) for kind in ("png", "svg")}
 
 
-__all__ = ["save_comparison", "sweep_files", "validation_files"]
+def break_even_files(points: "pd.DataFrame") -> dict[str, bytes]:
+    """The figure of a search for break-even as breakeven.png and breakeven.svg; nothing when no pattern could run."""
+    from accelsim.show.breakeven import break_even_figure
+    from accelsim.show.style import figure_bytes
+
+    if points.empty:
+        return {}
+    figure = break_even_figure(points)
+    return {f"breakeven.{kind}": figure_bytes(figure, kind) for kind in ("png", "svg")}
+
+
+__all__ = ["break_even_files", "save_comparison", "sweep_files", "validation_files"]
