@@ -1,6 +1,7 @@
 """A GEMM's time in closed form, for many candidate kernels at once: how a library would choose among them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -49,6 +50,8 @@ class GemmMachine:
     """Thread blocks up to which kernels for more than `few_rows` rows of C start `few_delay` cycles later."""
     few_rows: int = 0
     few_delay: float = 0.0
+    whole_waves: bool = True
+    """Whether a last wave of few thread blocks takes as long as a full one."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +162,11 @@ def estimate_gemm(
     time = machine.launch + kernel_time(kernel, machine.sm_count, reads)
     added = np.where(split > 1, _reduction(m_ * n_ * batch_, split, machine, output_bytes), 0.0)
     added = added + np.where((kernel.blocks <= machine.few_blocks) & (m_ > machine.few_rows), machine.few_delay, 0.0)
-    full, _ = waves(kernel.blocks, machine.sm_count, kernel.resident)
+    full, _ = waves(kernel, machine.sm_count)
     return GemmTime(time + added, even.total(full) * machine.dram_rate)
 
 
-def _device(written: Array, machine: GemmMachine) -> dict[str, Array]:
+def _device(written: Array, machine: GemmMachine) -> dict[str, Any]:
     """What a kernel owes to the device: times that it cannot choose, and those of an epilogue of so many bytes."""
     one = np.ones_like(written)
     return {
@@ -172,6 +175,7 @@ def _device(written: Array, machine: GemmMachine) -> dict[str, Array]:
         "epilogue": written / machine.epilogue_rate,
         "epilogue_l2": written / machine.l2_rate,
         "write_backlog": machine.l2_capacity / machine.dram_rate * one,
+        "whole_waves": machine.whole_waves,
     }
 
 
@@ -222,7 +226,7 @@ def _reads(
     """DRAM time of what each wave misses."""
     capacity = machine.l2_capacity
     slots = machine.sm_count * kernel.resident
-    full, rest = waves(kernel.blocks, machine.sm_count, kernel.resident)
+    full, rest = waves(kernel, machine.sm_count)
     wave_a, wave_b = traffic.footprint(np.minimum(kernel.blocks, slots))
     _, last_b = traffic.footprint(rest)
     a_bytes, b_bytes = traffic.a_bytes, traffic.b_bytes

@@ -42,6 +42,8 @@ class Kernel:
     """Time of its writes in DRAM."""
     write_backlog: Array
     """Time by which writes to DRAM may lag behind."""
+    whole_waves: bool = True
+    """Whether a last wave of few thread blocks takes as long as a full one; else only its share of it."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,11 @@ class Reads:
         return result
 
 
-def waves(blocks: Array, sm_count: Array | int, resident: Array) -> tuple[Array, Array]:
+def waves(kernel: Kernel, sm_count: Array | int) -> tuple[Array, Array]:
     """Full waves before the last one, and the thread blocks of the last (1 to sm_count x resident)."""
-    slots = sm_count * resident
+    slots, blocks = sm_count * kernel.resident, kernel.blocks
+    if not kernel.whole_waves:
+        return np.maximum(blocks / slots - 1, 0), np.minimum(blocks, slots)
     full = np.maximum(np.ceil(blocks / slots) - 1, 0)
     return full, blocks - full * slots
 
@@ -74,8 +78,8 @@ def kernel_time(kernel: Kernel, sm_count: Array | int, reads: Reads) -> Array:
     the first wave's hide behind each other's main loops. The first loads of the whole device meet in L2 and DRAM.
     DRAM bounds it all: what is read and written, but for the writes that L2 holds back.
     """
-    full, rest = waves(kernel.blocks, sm_count, kernel.resident)
-    per_sm = np.ceil(rest / sm_count)
+    full, rest = waves(kernel, sm_count)
+    per_sm = np.ceil(rest / sm_count) if kernel.whole_waves else np.maximum(rest / sm_count, 1)
     wave = _Wave(kernel, kernel.resident, sm_count * kernel.resident)
     last = _Wave(kernel, per_sm, rest)
     first_period, period = wave.period(reads.first, True), wave.period(reads.middle, False)

@@ -5,7 +5,8 @@ millisecond where `rank`, product by product, takes several.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,12 @@ class Estimate:
 
 
 def estimate_dense(
-    gemms: Sequence[Gemm], caches: Sequence[Caches], gpu: Gpu, library: Library, mapping: Mapping
+    gemms: Sequence[Gemm],
+    caches: Sequence[Caches],
+    gpu: Gpu,
+    library: Library,
+    mapping: Mapping,
+    changes: dict[str, Any] | None = None,
 ) -> list[Estimate]:
     """The fastest kernel of a library for each of several dense products of one format.
 
@@ -55,6 +61,8 @@ def estimate_dense(
         What lies in L2 when each begins.
     gpu, library, mapping
         The machine, its menu, and what is fixed.
+    changes : dict, optional
+        Of the closed form's numbers, by name (`accelsim.estimate.gemm.GemmMachine`).
 
     Raises
     ------
@@ -65,7 +73,7 @@ def estimate_dense(
     tiles, vector = candidate_tiles(dtype, gpu, library, mapping), vector_tiles(dtype, gpu, library, mapping)
     splits = sorted(set(library.split_k)) if mapping.split_k is None else [mapping.split_k]
     every = tiles + vector
-    numbers = machine_numbers(gpu, library, dtype)
+    numbers = replace(machine_numbers(gpu, library, dtype), **(changes or {}))
     candidates = _Candidates(
         tiles=[tile for tile in every for _ in splits],
         splits=splits * len(every),

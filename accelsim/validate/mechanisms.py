@@ -36,6 +36,8 @@ class Mechanism:
     """What is fixed of the kernel."""
     caches: dict[str, Any] = field(default_factory=dict)
     """What lies in L2 at the start."""
+    estimate: dict[str, Any] = field(default_factory=dict)
+    """Of the closed form's numbers (`accelsim.estimate.gemm.GemmMachine`); events cannot do without."""
 
     def sets(self, gpu: Gpu) -> tuple[str, ...]:
         """``PATH=VALUE`` texts with which ``--set`` does the same in a run.
@@ -195,9 +197,15 @@ MECHANISMS: dict[str, Mechanism] = {
             "none",
             gpu={"launch.graph": 0.0, "launch.stream": 0.0, "launch.host": 0.0, "launch.start_drain": 0.0},
         ),
+        Mechanism(
+            "whole_waves",
+            "a last wave of few thread blocks takes as long as a full one",
+            "it takes its share of that (the closed form only)",
+            estimate={"whole_waves": False},
+        ),
     )
 }
-"""By name. Whole tiles and whole waves are no numbers of a machine but how a product is cut, and have no switch."""
+"""By name. Whole tiles are how a product is cut, and have no switch."""
 
 
 def mechanisms(names: Iterable[str]) -> tuple[Mechanism, ...]:
@@ -247,6 +255,11 @@ class Switches:
         """The start of L2 without them."""
         changes = self._changes("caches")
         return caches.model_copy(update=changes) if changes else caches
+
+    @property
+    def estimate(self) -> dict[str, Any]:
+        """Numbers of the closed form without them."""
+        return self._changes("estimate")
 
     def _changes(self, part: str) -> dict[str, Any]:
         return {key: value for mechanism in self.switched_off for key, value in getattr(mechanism, part).items()}

@@ -21,12 +21,14 @@ from tests.validate.tables import dense, write
 FASTER = {
     *("load_latency", "miss_latency", "block_setup", "epilogue", "tensor_efficiency", "shared_memory", "l2_bandwidth"),
     *("dram_efficiency", "dram", "copies", "l2_capacity", "power", "reduce_gap", "launch"),
-    "strided_rows",
+    *("strided_rows", "few_blocks", "whole_waves"),
 }
 """Mechanisms that cost time: without them nothing takes longer."""
 
 CASES = {
     "split_k": (64, 256, 16384, ""),
+    "few_blocks": (64, 64, 64, ""),
+    "whole_waves": (4096, 4224, 4096, ""),
     "matrix_vector": (1, 1024, 128, ""),
     "tensor_efficiency": (4096, 4096, 4096, ""),
     "dram_efficiency": (64, 8192, 8192, ""),
@@ -89,7 +91,7 @@ def test_set_does_the_same_in_a_run(name: str) -> None:
     mechanism = MECHANISMS[name]
     gpu = load_hardware("a100_sxm4_80gb").gpu
     sets = mechanism.sets(gpu)
-    assert bool(sets) != bool(mechanism.library)
+    assert bool(sets) != bool(mechanism.library or mechanism.estimate)
     config = load_config("a100_sxm4_80gb", "gemm_1024", sets=sets)
     switches = Switches((mechanism,))
     expected, found = (one.model_dump(exclude={"sources"}) for one in (switches.gpu(gpu), config.hardware.gpu))
@@ -97,6 +99,17 @@ def test_set_does_the_same_in_a_run(name: str) -> None:
     assert config.mapping == switches.mapping(Mapping())
     plain = load_config("a100_sxm4_80gb", "gemm_1024").workload.caches
     assert config.workload.caches == switches.caches(plain)
+
+
+def test_events_cannot_do_without_whole_waves(tmp_path: Path) -> None:
+    for options in ({"engine": "events"}, {"as_run": True}):
+        with pytest.raises(UserError, match="closed form only"):
+            predict(
+                read_rows(write(tmp_path, dense(64, 64, 64, 10.0))),
+                load_hardware("a100_sxm4_80gb").gpu,
+                switches=Switches(mechanisms(["whole_waves"])),
+                **options,  # type: ignore[arg-type]
+            )
 
 
 def test_the_command_names_what_is_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
