@@ -45,7 +45,11 @@ _SECTIONS: tuple[tuple[str, str, tuple[type[Spec], ...]], ...] = (
             workload.NetworkWorkload,
         ),
     ),
-    ("Options of a run", "`--set mapping.KEY=VALUE` and so on.", (options.Mapping, *PATTERN_OPTIONS.values(), options.Hdp)),
+    (
+        "Options of a run",
+        "`--set mapping.KEY=VALUE` and so on.",
+        (options.Mapping, *PATTERN_OPTIONS.values(), options.Hdp),
+    ),
     (
         "Pattern",
         "Which weights go, for `accelsim prune`; its `kind` is the pattern's name. See [patterns](patterns.md).",

@@ -186,6 +186,7 @@ def _lstm_cell(inputs: list[Array], parameters: Parameters, attributes: Attribut
 
 
 _FUNCTIONS: dict[str, Callable[[list[Array], Parameters, Attributes], Array]] = {
+    "scatter": lambda inputs, parameters, attributes: inputs[0],
     "softmax": lambda inputs, parameters, attributes: softmax(inputs[0], float(attributes.get("scale", 1.0))),
     "add_norm": _add_norm,
     "gelu": lambda inputs, parameters, attributes: gelu(inputs[0]),

@@ -7,7 +7,7 @@ ElementwiseFunction = Literal[
     "softmax", "add_norm", "gelu", "embed", "mean_tokens", "im2col", "lstm_cell", "transpose", "columns", "scatter"
 ]
 """``columns`` is a view of some columns of a tensor: it moves no bytes, so it is no kernel and takes no time.
-``scatter`` moves compact columns of a product to their places and is a part of that product's execution."""
+``scatter`` moves compact columns of a product to their places; values are computed in place, so it changes none."""
 
 Layout = Literal["row_major", "transposed"]
 """How an operand lies in memory: row by row as the product reads it, or row by row of its transpose."""

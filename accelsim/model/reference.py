@@ -135,6 +135,8 @@ def _elementwise(operation: Elementwise, tensors: Tensors, weights: Tensors) -> 
             return _lstm_cell(x, others, attributes)
         case "transpose":
             return x.T
+        case "scatter":
+            return x
         case "columns":
             return x[:, attributes["first"] : attributes["last"]]
 
