@@ -129,7 +129,7 @@ def test_a_gather_from_row_major_activations_reads_more_sectors() -> None:
     sets = ("tile_wise.granularity=128", "mapping.tile_m=128", "mapping.tile_n=128")
     runs = {
         layout: gemm(
-            m=1024, n=1024, k=1024, values=False, scheme="tile_wise", sets=(*sets, f"tile_wise.activations={layout}")
+            m=8192, n=1024, k=1024, values=False, scheme="tile_wise", sets=(*sets, f"tile_wise.activations={layout}")
         )
         for layout in ("transposed", "row_major")
     }
