@@ -25,6 +25,7 @@ PAGES = (
     "docs/cli.md",
     "docs/schemes.md",
     "docs/patterns.md",
+    "docs/breakeven.md",
     "docs/formats.md",
     "docs/validation.md",
 )
