@@ -19,11 +19,9 @@ ACCUMULATOR_BYTES = 4
 
 @dataclass(frozen=True)
 class GemmMachine:
-    """Plain numbers of a GEMM device, in cycles, bytes, and bytes or operations a cycle."""
+    """Plain numbers of a GEMM device, whatever its kernels: cycles, bytes, and bytes or operations a cycle."""
 
     sm_count: int
-    macs_per_cycle: float
-    """Multiply-accumulates of one SM for the operand format in question, efficiency included."""
     port: float
     """Into one SM."""
     l2_rate: float
@@ -64,106 +62,139 @@ class GemmTime:
     """Bytes of A and B that L2 lacks."""
 
 
-def estimate_gemm(
-    m: ArrayLike,
-    n: ArrayLike,
-    k: ArrayLike,
-    batch: ArrayLike,
-    element_bytes: int,
-    tile_m: ArrayLike,
-    tile_n: ArrayLike,
-    tile_k: ArrayLike,
-    stages: ArrayLike,
-    occupancy: ArrayLike,
-    split_k: ArrayLike,
-    machine: GemmMachine,
-    weights_warm: bool,
-    activations_warm: bool,
-    output_bytes: int,
-    shared_bytes: ArrayLike | None = None,
-    strip: int = 8,
-    macs_per_cycle: ArrayLike | None = None,
-    dram_costs: tuple[ArrayLike, ArrayLike] = (1.0, 1.0),
-    multicast: ArrayLike = 1,
-) -> GemmTime:
-    """Time and reads of C[m, n] = A[m, k] B[k, n] on a device, for every candidate.
+@dataclass(frozen=True)
+class Product:
+    """C[m, n] = A[m, k] B[k, n], `batch` times with operands of their own; sizes broadcast against each other."""
+
+    m: ArrayLike
+    n: ArrayLike
+    k: ArrayLike
+    batch: ArrayLike
+    element_bytes: int
+    """Of an element of an operand."""
+    output_bytes: int
+    """Of an element of the output."""
+    weights_warm: ArrayLike
+    """Whether B lies in L2 at the start, as far as it fits beside A."""
+    activations_warm: ArrayLike
+    """Whether A does."""
+    dram_costs: tuple[ArrayLike, ArrayLike] = (1.0, 1.0)
+    """DRAM time of a byte of A, and of B, over that of a long stream."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Kernels that may compute a product; arrays broadcast against each other and against its sizes."""
+
+    tile_m: ArrayLike
+    tile_n: ArrayLike
+    tile_k: ArrayLike
+    stages: ArrayLike
+    """In shared memory."""
+    occupancy: ArrayLike
+    """Thread blocks that an SM holds at once."""
+    split_k: ArrayLike
+    """Shares of k; no more are made than there are k-steps for."""
+    macs_per_cycle: ArrayLike
+    """Of one SM, efficiency included."""
+    shared_bytes: ArrayLike
+    """That a k-step moves through shared memory."""
+    multicast: ArrayLike = 1
+    """Thread blocks that L2 delivers an operand tile to at once, where they share one: the wider tile of those that
+    another output tile needs as well."""
+
+
+def estimate_gemm(product: Product, candidates: Candidates, machine: GemmMachine, strip: int = 8) -> GemmTime:
+    """Time and reads of a GEMM on a device, for every candidate.
 
     The model is that of full waves of thread blocks and a last one; `accelsim.estimate.waves` bounds each. Waves miss
     the tiles that they are the first to touch, and those that L2 lost since a wave before touched them.
 
     Parameters
     ----------
-    m, n, k, batch : array_like
-        Sizes; batched GEMMs share nothing. All arrays broadcast against each other.
-    element_bytes, output_bytes : int
-        Of an element of an operand and of the output.
-    tile_m, tile_n, tile_k, stages, occupancy, split_k : array_like
-        The candidates: tile, stages in shared memory, thread blocks to an SM, shares of k.
+    product : Product
+    candidates : Candidates
     machine : GemmMachine
-        The device.
-    weights_warm, activations_warm : bool
-        Whether B, and A, lie in L2 at the start, as far as they fit.
-    shared_bytes : array_like, optional
-        Bytes that a k-step moves through shared memory; left out, each operand tile once in and once out.
     strip : int
         Columns of output tiles that the raster order walks down together.
-    macs_per_cycle : array_like, optional
-        Multiply-accumulates of one SM under each candidate; left out, the machine's.
-    dram_costs : tuple of array_like
-        DRAM time of a byte of A, and of B, over that of a long stream.
-    multicast : array_like
-        Thread blocks that L2 delivers an operand tile to at once, where they share one: the wider tile of those that
-        another output tile needs as well.
 
     Returns
     -------
     GemmTime
-        In the shape to which the arrays broadcast.
+        In the shape to which the arrays of product and candidates broadcast.
     """
-    arrays = [
-        np.asarray(x, dtype=np.float64) for x in (m, n, k, batch, tile_m, tile_n, tile_k, stages, occupancy, split_k)
-    ]
-    m_, n_, k_, batch_, tile_m_, tile_n_, tile_k_, stages_, occupancy_, split = np.broadcast_arrays(*arrays)
-    rows, columns = np.ceil(m_ / tile_m_), np.ceil(n_ / tile_n_)
-    steps_all = np.ceil(k_ / tile_k_)
+    grid = _grid(product, candidates, strip)
+    kernel = _kernel(product, candidates, grid, machine)
+    reads = _reads(kernel, grid, machine, product, product.dram_costs)
+    costly = any(np.any(np.asarray(cost) != 1) for cost in product.dram_costs)
+    even = _reads(kernel, grid, machine, product, (1.0, 1.0)) if costly else reads
+    m, n, batch = (np.asarray(size, dtype=np.float64) for size in (product.m, product.n, product.batch))
+    outputs = m * n * batch * np.ones_like(grid.rows)
+    few = (kernel.blocks <= machine.few_blocks) & (m > machine.few_rows)
+    cycles = (
+        machine.launch
+        + np.where(few, machine.few_delay, 0.0)
+        + kernel_time(kernel, machine.sm_count, reads)
+        + np.where(grid.split > 1, _reduction(outputs, grid.split, machine, product.output_bytes), 0.0)
+    )
+    full, _ = waves(kernel, machine.sm_count)
+    return GemmTime(cycles, even.total(full) * machine.dram_rate)
+
+
+def _grid(product: Product, candidates: Candidates, strip: int) -> "_Grid":
+    """Output tiles and shares of k."""
+    sizes = (product.m, product.n, product.k, product.batch)
+    tiles = (candidates.tile_m, candidates.tile_n, candidates.tile_k, candidates.split_k, candidates.stages)
+    m, n, k, batch, tile_m, tile_n, tile_k, split, _ = np.broadcast_arrays(
+        *(np.asarray(x, dtype=np.float64) for x in (*sizes, *tiles))
+    )
+    rows, columns = np.ceil(m / tile_m), np.ceil(n / tile_n)
+    steps_all = np.ceil(k / tile_k)
     steps = np.ceil(steps_all / split)
-    split = np.ceil(steps_all / steps)
-    height, width = m_ / rows, n_ / columns
-    loads = (height + width) * tile_k_ * element_bytes
-    shared_side = np.maximum(np.where(rows > 1, width, 0), np.where(columns > 1, height, 0))
-    delivered = loads - (1 - 1 / np.asarray(multicast)) * shared_side * tile_k_ * element_bytes
-    operand = (tile_m_ + tile_n_) * tile_k_ * element_bytes
-    moved = 2 * operand if shared_bytes is None else np.asarray(shared_bytes, dtype=np.float64)
-    rate = machine.macs_per_cycle if macs_per_cycle is None else np.asarray(macs_per_cycle, dtype=np.float64)
-    out = height * width * np.where(split > 1, ACCUMULATOR_BYTES, output_bytes)
-    parts = rows * columns * split * batch_ * out
-    one = np.ones_like(m_)
-    kernel = Kernel(
-        blocks=rows * columns * split * batch_,
-        resident=occupancy_,
+    return _Grid(
+        rows=rows,
+        columns=columns,
+        depth_bytes=steps_all * tile_k * product.element_bytes,
+        height=m / rows,
+        width=n / columns,
         steps=steps,
-        compute=np.maximum(tile_m_ * tile_n_ * tile_k_ / rate, moved / machine.shared_rate),
+        split=np.ceil(steps_all / steps),
+        batch=batch,
+        strip=strip,
+    )
+
+
+def _kernel(product: Product, candidates: Candidates, grid: "_Grid", machine: GemmMachine) -> Kernel:
+    """Thread blocks of the product, and what each takes of the device."""
+    tile_m, tile_n, tile_k, stages, resident, rate, moved, multicast = (
+        np.asarray(x, dtype=np.float64)
+        for x in (
+            *(candidates.tile_m, candidates.tile_n, candidates.tile_k, candidates.stages, candidates.occupancy),
+            *(candidates.macs_per_cycle, candidates.shared_bytes, candidates.multicast),
+        )
+    )
+    height, width, split, one = grid.height, grid.width, grid.split, np.ones_like(grid.rows)
+    loads = (height + width) * tile_k * product.element_bytes
+    shared = np.maximum(np.where(grid.rows > 1, width, 0), np.where(grid.columns > 1, height, 0))
+    delivered = loads - (1 - 1 / multicast) * shared * tile_k * product.element_bytes
+    element = np.where(split > 1, ACCUMULATOR_BYTES, product.output_bytes)
+    written = height * width * element
+    largest = np.minimum(tile_m, height * grid.rows) * np.minimum(tile_n, width * grid.columns) * element
+    blocks = grid.rows * grid.columns * split * grid.batch
+    stay = (split > 1) & (blocks * written <= machine.l2_capacity)
+    return Kernel(
+        blocks=blocks,
+        resident=resident * one,
+        steps=grid.steps,
+        compute=np.maximum(tile_m * tile_n * tile_k / rate, moved / machine.shared_rate) * one,
         port=loads / machine.port,
         l2=delivered / machine.l2_rate,
-        window=np.maximum(stages_ - 1, 1),
+        window=np.maximum(stages - 1, 1) * one,
         miss_latency=machine.miss_latency * one,
-        last_epilogue=np.minimum(tile_m_, m_)
-        * np.minimum(tile_n_, n_)
-        * out
-        / (height * width)
-        / machine.epilogue_rate,
-        epilogue_dram=np.where((split > 1) & (parts <= machine.l2_capacity), 0.0, out) / machine.dram_rate,
-        **_device(out, machine),
+        last_epilogue=largest / machine.epilogue_rate,
+        epilogue_dram=np.where(stay, 0.0, written) / machine.dram_rate,
+        **_device(written, machine),
     )
-    traffic = _Traffic(rows, columns, steps_all * tile_k_ * element_bytes, height, width, split, batch_, strip)
-    reads = _reads(kernel, traffic, machine, weights_warm, activations_warm, dram_costs)
-    costly = any(np.any(np.asarray(cost) != 1) for cost in dram_costs)
-    even = _reads(kernel, traffic, machine, weights_warm, activations_warm, (1.0, 1.0)) if costly else reads
-    time = machine.launch + kernel_time(kernel, machine.sm_count, reads)
-    added = np.where(split > 1, _reduction(m_ * n_ * batch_, split, machine, output_bytes), 0.0)
-    added = added + np.where((kernel.blocks <= machine.few_blocks) & (m_ > machine.few_rows), machine.few_delay, 0.0)
-    full, _ = waves(kernel, machine.sm_count)
-    return GemmTime(time + added, even.total(full) * machine.dram_rate)
 
 
 def _device(written: Array, machine: GemmMachine) -> dict[str, Any]:
@@ -180,15 +211,18 @@ def _device(written: Array, machine: GemmMachine) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Traffic:
-    """Grid of output tiles and the bytes of its panels."""
+class _Grid:
+    """Grid of output tiles, each shared by `split` thread blocks, and the bytes of its panels."""
 
     rows: Array
     columns: Array
     depth_bytes: Array
     """Of one row of A or one column of B."""
     height: Array
+    """Rows of an output tile, in the mean."""
     width: Array
+    steps: Array
+    """K-steps of a thread block."""
     split: Array
     batch: Array
     strip: int
@@ -217,27 +251,26 @@ class _Traffic:
 
 def _reads(
     kernel: Kernel,
-    traffic: _Traffic,
+    grid: _Grid,
     machine: GemmMachine,
-    weights_warm: bool,
-    activations_warm: bool,
+    product: Product,
     dram_costs: tuple[ArrayLike, ArrayLike],
 ) -> Reads:
     """DRAM time of what each wave misses."""
     capacity = machine.l2_capacity
     slots = machine.sm_count * kernel.resident
     full, rest = waves(kernel, machine.sm_count)
-    wave_a, wave_b = traffic.footprint(np.minimum(kernel.blocks, slots))
-    _, last_b = traffic.footprint(rest)
-    a_bytes, b_bytes = traffic.a_bytes, traffic.b_bytes
-    a_warm = np.minimum(a_bytes, capacity) * activations_warm
-    b_warm = np.minimum(b_bytes, capacity - a_warm) * weights_warm
+    wave_a, wave_b = grid.footprint(np.minimum(kernel.blocks, slots))
+    _, last_b = grid.footprint(rest)
+    a_bytes, b_bytes = grid.a_bytes, grid.b_bytes
+    a_warm = np.minimum(a_bytes, capacity) * np.asarray(product.activations_warm)
+    b_warm = np.minimum(b_bytes, capacity - a_warm) * np.asarray(product.weights_warm)
     kept = 1 - lost_before_use(a_bytes + b_bytes, a_warm + b_warm, capacity) / np.maximum(a_warm + b_warm, 1)
     a_cold, b_cold = 1 - a_warm * kept / a_bytes, 1 - b_warm * kept / b_bytes
     # A is used again after a strip of columns, or by the next wave when a wave holds whole strips; B by the next wave.
-    one_grid_a, one_grid_b = a_bytes / traffic.batch, b_bytes / traffic.batch
-    strips = np.ceil(traffic.columns / np.minimum(traffic.strip, traffic.columns))
-    wave_holds_strip = slots >= traffic.rows * np.minimum(traffic.strip, traffic.columns)
+    one_grid_a, one_grid_b = a_bytes / grid.batch, b_bytes / grid.batch
+    strips = np.ceil(grid.columns / np.minimum(grid.strip, grid.columns))
+    wave_holds_strip = slots >= grid.rows * np.minimum(grid.strip, grid.columns)
     distance = np.where(wave_holds_strip, wave_a + wave_b, one_grid_a + one_grid_b / strips)
     a_times = np.where(distance <= capacity, 1.0, np.where(wave_holds_strip, full + 1, strips))
     b_again = np.where(wave_a + wave_b <= capacity, 0.0, 1.0)

@@ -10,7 +10,7 @@ from accelsim.config.hardware import Gpu, Library
 from accelsim.config.scheme import Mapping
 from accelsim.config.workload import Caches
 from accelsim.errors import MappingError
-from accelsim.estimate.gemm import GemmMachine, estimate_gemm
+from accelsim.estimate.gemm import Candidates, GemmMachine, Product, estimate_gemm
 from accelsim.mapping.blocks import IntArray, ceil_div, tile_wise_columns
 from accelsim.mapping.candidates import candidate_tiles, vector_tiles, with_depth
 from accelsim.mapping.layout import dram_costs
@@ -18,7 +18,6 @@ from accelsim.mapping.plan import PlannedWeights, SparseExecution, TileShape
 from accelsim.mapping.tiles import (
     ELEMENT_BYTES,
     OUTPUT_BYTES,
-    compute_unit,
     mac_rate,
     occupancy,
     step_macs,
@@ -161,27 +160,32 @@ def _estimates(
     n, k, tile_m, tile_n, tile_k, stages, resident, split_k = np.array(rows, dtype=np.int64).T
     activations = gemm.a_layout if execution is None else execution.activations
     a_layout: Layout = "transposed" if activations == "transposed" else "row_major"
+    second = caches.weights if gemm.weight is not None else caches.activations
     found = estimate_gemm(
-        gemm.m,
-        n,
-        k,
-        gemm.batch,
-        element,
-        tile_m,
-        tile_n,
-        tile_k,
-        stages,
-        resident,
-        split_k,
-        machine_numbers(gpu, library, gemm.dtype),
-        weights_warm=(caches.weights if gemm.weight is not None else caches.activations) == "warm",
-        activations_warm=caches.activations == "warm",
-        output_bytes=OUTPUT_BYTES[gemm.dtype],
-        shared_bytes=[sum(step_traffic(tile, gpu, element, execution)) for tile, _, _ in candidates],
-        strip=raster_strip(mapping),
-        macs_per_cycle=[macs_per_cycle(tile, gpu, library, gemm.dtype, execution) for tile, _, _ in candidates],
-        dram_costs=dram_costs(gemm.k, tile_k, gemm.dtype, gpu, a_layout, gemm.b_layout),
-        multicast=[tile.multicast if execution is None else 1 for tile, _, _ in candidates],
+        Product(
+            m=gemm.m,
+            n=n,
+            k=k,
+            batch=gemm.batch,
+            element_bytes=element,
+            output_bytes=OUTPUT_BYTES[gemm.dtype],
+            weights_warm=second == "warm",
+            activations_warm=caches.activations == "warm",
+            dram_costs=dram_costs(gemm.k, tile_k, gemm.dtype, gpu, a_layout, gemm.b_layout),
+        ),
+        Candidates(
+            tile_m=tile_m,
+            tile_n=tile_n,
+            tile_k=tile_k,
+            stages=stages,
+            occupancy=resident,
+            split_k=split_k,
+            macs_per_cycle=[macs_per_cycle(tile, gpu, library, gemm.dtype, execution) for tile, _, _ in candidates],
+            shared_bytes=[sum(step_traffic(tile, gpu, element, execution)) for tile, _, _ in candidates],
+            multicast=[tile.multicast if execution is None else 1 for tile, _, _ in candidates],
+        ),
+        machine_numbers(gpu, library),
+        raster_strip(mapping),
     )
     return found.cycles
 
@@ -201,19 +205,12 @@ def macs_per_cycle(
     return mac_rate(gpu, dtype, tile.unit) * efficiency * whole / counted
 
 
-def machine_numbers(gpu: Gpu, library: Library, dtype: str) -> GemmMachine:
-    """The estimate's plain numbers of a GPU for a library's kernels on operands of a format, replayed from a graph.
-
-    Raises
-    ------
-    MappingError
-        If the machine cannot multiply this format.
-    """
+def machine_numbers(gpu: Gpu, library: Library) -> GemmMachine:
+    """The estimate's plain numbers of a GPU for a library's kernels, replayed from a graph."""
     launch = gpu.clock * (gpu.launch.graph + gpu.launch.start_drain)
     few = library.few_blocks
     return GemmMachine(
         sm_count=gpu.sm_count,
-        macs_per_cycle=mac_rate(gpu, dtype, compute_unit(dtype, gpu)) * library.efficiency,
         port=gpu.l2.port,
         l2_rate=gpu.l2.bandwidth,
         load_latency=gpu.load_latency,

@@ -6,6 +6,7 @@ millisecond where `rank`, product by product, takes several.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from accelsim.config.hardware import Gpu, Library
 from accelsim.config.options import Mapping
 from accelsim.config.workload import Caches
 from accelsim.estimate.actions import gemm_actions
-from accelsim.estimate.gemm import GemmMachine, GemmTime, estimate_gemm
+from accelsim.estimate.gemm import Candidates, GemmMachine, GemmTime, Product, estimate_gemm
 from accelsim.mapping.blocks import ceil_div
 from accelsim.mapping.candidates import candidate_tiles, vector_tiles
 from accelsim.mapping.choice import machine_numbers, macs_per_cycle, raster_strip, split_applies
@@ -73,7 +74,7 @@ def estimate_dense(
     tiles, vector = candidate_tiles(dtype, gpu, library, mapping), vector_tiles(dtype, gpu, library, mapping)
     splits = sorted(set(library.split_k)) if mapping.split_k is None else [mapping.split_k]
     every = tiles + vector
-    numbers = replace(machine_numbers(gpu, library, dtype), **(changes or {}))
+    numbers = replace(machine_numbers(gpu, library), **(changes or {}))
     candidates = _Candidates(
         tiles=[tile for tile in every for _ in splits],
         splits=splits * len(every),
@@ -124,6 +125,27 @@ class _Candidates:
         actions[f"{tile.unit.removesuffix('_core')}_mac_{self.dtype}"] = actions.pop("mac")
         return Estimate(tile, shares, blocks / (self.gpu.sm_count * occupancy(tile, self.gpu)), seconds, actions)
 
+    @cached_property
+    def kernels(self) -> Candidates:
+        """As the closed form takes them."""
+        element = ELEMENT_BYTES[self.dtype]
+        shapes = [
+            (tile.tile_m, tile.tile_n, tile.tile_k, tile.stages, occupancy(tile, self.gpu), tile.multicast)
+            for tile in self.tiles
+        ]
+        tile_m, tile_n, tile_k, stages, resident, multicast = np.array(shapes, np.int64).T
+        return Candidates(
+            tile_m=tile_m,
+            tile_n=tile_n,
+            tile_k=tile_k,
+            stages=stages,
+            occupancy=resident,
+            split_k=np.array(self.splits, np.int64),
+            macs_per_cycle=[macs_per_cycle(tile, self.gpu, self.library, self.dtype) for tile in self.tiles],
+            shared_bytes=[sum(shared_traffic(tile, self.gpu, element)) for tile in self.tiles],
+            multicast=multicast,
+        )
+
     def costs(self, gemms: Sequence[Gemm]) -> NDArray[np.float64]:
         """[operand, products, candidates] DRAM time of a byte over that of a long stream."""
         depth = np.array([tile.tile_k for tile in self.tiles], np.int64)
@@ -132,50 +154,27 @@ class _Candidates:
 
     def times(self, gemms: Sequence[Gemm], caches: Sequence[Caches], numbers: GemmMachine) -> GemmTime:
         """[products, candidates] cycles, infinite for those that do not compute it, and reads."""
-        element = ELEMENT_BYTES[self.dtype]
-        shapes = [
-            (tile.tile_m, tile.tile_n, tile.tile_k, tile.stages, occupancy(tile, self.gpu)) for tile in self.tiles
-        ]
-        tile_m, tile_n, tile_k, stages, resident = np.array(shapes, np.int64).T
-        traffic = [sum(shared_traffic(tile, self.gpu, element)) for tile in self.tiles]
-        rates = [macs_per_cycle(tile, self.gpu, self.library, self.dtype) for tile in self.tiles]
-        split = np.array(self.splits, np.int64)
         sizes = [(gemm.m, gemm.n, gemm.k, gemm.batch) for gemm in gemms]
         m, n, k, batch = np.array(sizes, np.int64).T[:, :, None]
         warm = np.array([_warm(gemm, state) for gemm, state in zip(gemms, caches, strict=True)])
-        costs = self.costs(gemms)
-        cycles, reads = np.empty((2, len(gemms), len(split)))
-        for weights_warm in (False, True):
-            for activations_warm in (False, True):
-                alike = np.flatnonzero((warm == (weights_warm, activations_warm)).all(axis=1))
-                if not len(alike):
-                    continue
-                found = estimate_gemm(
-                    m[alike],
-                    n[alike],
-                    k[alike],
-                    batch[alike],
-                    element,
-                    tile_m,
-                    tile_n,
-                    tile_k,
-                    stages,
-                    resident,
-                    split,
-                    numbers,
-                    weights_warm=weights_warm,
-                    activations_warm=activations_warm,
-                    output_bytes=OUTPUT_BYTES[self.dtype],
-                    shared_bytes=traffic,
-                    strip=self.strip,
-                    macs_per_cycle=rates,
-                    multicast=[tile.multicast for tile in self.tiles],
-                    dram_costs=(costs[0][alike], costs[1][alike]),
-                )
-                cycles[alike], reads[alike] = found.cycles, found.dram_read
+        weights_warm, activations_warm = warm.T[:, :, None]
+        a_cost, b_cost = self.costs(gemms)
+        product = Product(
+            m=m,
+            n=n,
+            k=k,
+            batch=batch,
+            element_bytes=ELEMENT_BYTES[self.dtype],
+            output_bytes=OUTPUT_BYTES[self.dtype],
+            weights_warm=weights_warm,
+            activations_warm=activations_warm,
+            dram_costs=(a_cost, b_cost),
+        )
+        found = estimate_gemm(product, self.kernels, numbers, self.strip)
+        split, tile_k = np.asarray(self.kernels.split_k), np.asarray(self.kernels.tile_k)
         allowed = (split == self.splits[0]) | split_applies(split, k, tile_k, self.library)
         one_row_only = np.array([tile.unit == "cuda_core" and tile.tile_m == 1 for tile in self.tiles])
-        return GemmTime(np.where(allowed & ((m == 1) | ~one_row_only), cycles, np.inf), reads)
+        return GemmTime(np.where(allowed & ((m == 1) | ~one_row_only), found.cycles, np.inf), found.dram_read)
 
 
 def _warm(gemm: Gemm, caches: Caches) -> tuple[bool, bool]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from accelsim.estimate.gemm import GemmMachine, estimate_gemm
+from accelsim.estimate.gemm import Candidates, GemmMachine, Product, estimate_gemm
 from accelsim.estimate.program import estimate_program
 from accelsim.machine.gemm.events import run_events
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, DeviceProgram
@@ -31,7 +31,7 @@ def occupancy(machine: Machine, tile: Tile) -> int:
 
 def numbers(machine: Machine) -> GemmMachine:
     return GemmMachine(
-        machine.sm_count, machine.macs_per_cycle, machine.port, machine.l2_rate, machine.load_latency,
+        machine.sm_count, machine.port, machine.l2_rate, machine.load_latency,
         machine.dram_rate, machine.miss_latency, machine.l2_capacity, machine.block_setup, machine.epilogue_rate,
         machine.shared_rate, launch=0, reduce_gap=1900,
     )  # fmt: skip
@@ -61,9 +61,13 @@ class Case:
         tile, machine = self.tile, self.machine
         return float(
             estimate_gemm(
-                self.m, self.n, self.k, 1, 2, tile.tile_m, tile.tile_n, tile.tile_k, tile.stages,
-                occupancy(machine, tile), self.split_k, numbers(machine), "b" in self.warm, "a" in self.warm, 2,
-                shared_bytes=(tile.tile_m + tile.tile_n) * tile.tile_k * 2, strip=1,
+                Product(self.m, self.n, self.k, 1, 2, 2, "b" in self.warm, "a" in self.warm),
+                Candidates(
+                    tile.tile_m, tile.tile_n, tile.tile_k, tile.stages, occupancy(machine, tile), self.split_k,
+                    machine.macs_per_cycle, (tile.tile_m + tile.tile_n) * tile.tile_k * 2,
+                ),
+                numbers(machine),
+                strip=1,
             ).cycles
         )  # fmt: skip
 
@@ -103,13 +107,17 @@ def test_programs_agree_with_the_events_too() -> None:
     assert np.quantile(errors, 0.9) <= 0.15
 
 
-def estimate(**changes: object) -> np.ndarray:
-    values: dict[str, object] = {
-        "m": 512, "n": 4096, "k": 4096, "batch": 1, "element_bytes": 2, "tile_m": 128, "tile_n": 128, "tile_k": 32,
-        "stages": 4, "occupancy": 2, "split_k": 1, "machine": numbers(A100), "weights_warm": False,
-        "activations_warm": True, "output_bytes": 2,
-    }  # fmt: skip
-    return estimate_gemm(**(values | changes)).cycles  # type: ignore[arg-type]
+PRODUCT = Product(512, 4096, 4096, 1, 2, 2, weights_warm=False, activations_warm=True)
+KERNEL = Candidates(128, 128, 32, 4, 2, 1, A100.macs_per_cycle, 4 * 128 * 32 * 2)
+
+
+def estimate(machine: GemmMachine | None = None, **changes: object) -> np.ndarray:
+    """Cycles of PRODUCT under KERNEL, with changes to either."""
+    of_product = {name: value for name, value in changes.items() if hasattr(PRODUCT, name)}
+    of_kernel = {name: value for name, value in changes.items() if name not in of_product}
+    product = replace(PRODUCT, **of_product)  # type: ignore[arg-type]
+    kernel = replace(KERNEL, **of_kernel)  # type: ignore[arg-type]
+    return estimate_gemm(product, kernel, machine or numbers(A100)).cycles
 
 
 def test_candidates_are_estimated_together() -> None:
@@ -120,11 +128,36 @@ def test_candidates_are_estimated_together() -> None:
 
 
 def test_candidates_may_have_rates_of_their_own() -> None:
-    machine = numbers(A100)
-    rates = np.array([machine.macs_per_cycle, machine.macs_per_cycle / 64])
+    rates = np.array([A100.macs_per_cycle, A100.macs_per_cycle / 64])
     own, slow = estimate(macs_per_cycle=rates)
     assert own == estimate()
-    assert slow == estimate(machine=replace(machine, macs_per_cycle=rates[1])) > own
+    assert slow == estimate(macs_per_cycle=rates[1]) > own
+
+
+def test_products_may_begin_with_other_operands_in_l2() -> None:
+    states = np.array([False, True])
+    together = estimate(m=16, weights_warm=states, activations_warm=states[::-1])
+    alone = [estimate(m=16, weights_warm=bool(b), activations_warm=not b) for b in states]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_a_cluster_spares_l2_where_another_tile_needs_the_same() -> None:
+    slow_l2 = replace(numbers(A100), l2_rate=500.0)
+    assert estimate(slow_l2, multicast=2) < estimate(slow_l2)
+    assert estimate(slow_l2, multicast=2, m=128, n=128) == estimate(slow_l2, m=128, n=128)
+
+
+def test_a_last_wave_takes_its_share_where_waves_need_not_be_whole() -> None:
+    parts = replace(numbers(A100), whole_waves=False)
+    whole_m = 108 * 2 * 128
+    assert estimate(parts, m=whole_m + 128, n=128) < estimate(m=whole_m + 128, n=128)
+    assert estimate(parts, m=whole_m, n=128) == pytest.approx(estimate(m=whole_m, n=128))
+
+
+def test_few_thread_blocks_of_many_rows_start_later() -> None:
+    late = replace(numbers(A100), few_blocks=4, few_rows=16, few_delay=1000.0)
+    for m, n, extra in ((64, 512, 1000), (16, 512, 0), (640, 512, 0)):
+        assert estimate(late, m=m, n=n) - estimate(m=m, n=n) == pytest.approx(extra)
 
 
 @pytest.mark.parametrize("size", ["m", "n", "k", "batch"])
@@ -137,7 +170,7 @@ def test_never_below_what_a_unit_alone_needs() -> None:
     sizes = 2 ** np.arange(5, 15)
     machine = numbers(A100)
     time = estimate(m=sizes)
-    assert (time >= sizes * 4096 * 4096 / (machine.macs_per_cycle * machine.sm_count)).all()
+    assert (time >= sizes * 4096 * 4096 / (A100.macs_per_cycle * machine.sm_count)).all()
     assert (time >= 4096 * 4096 * 2 / machine.dram_rate).all()
 
 
