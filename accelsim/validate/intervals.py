@@ -243,7 +243,9 @@ def carried_coverage(measured: str | Path, hardware: str, engine: AccuracyEngine
     if accuracy is None or engine not in accuracy.engines:
         raise UserError(f"{gpu.name} names no accuracy under {engine}; measure one with accelsim accuracy-hw")
     rows = rows_of(read_rows(measured), gpu, None, False, measured)
-    frame = held_out_rows([row for row in rows if row.latency_us], gpu, engine, 0)
+    # Other sparse products are of no regime of dense ones: their kernels do other work.
+    rows = [row for row in rows if row.latency_us and row.op in ("gemm", "tilewise")]
+    frame = held_out_rows(rows, gpu, engine, 0)
     entries: list[_Entry] = []
     for record in frame.to_dict("records"):
         spread = accuracy.spread(engine, record["rows_of_c"], record["predicted_us"])

@@ -43,6 +43,8 @@ class Conditions:
     """tile_m, tile_n and tile_k of the kernel."""
     stages: int | None = None
     split_k: int | None = None
+    flaw: str | None = None
+    """What the notes hold against the kernel, in their words: no menu stands for such a one."""
     unknown: tuple[str, ...] = ()
     """Parts of the notes that nobody knows."""
 
@@ -82,10 +84,12 @@ _RULES: tuple[_Rule, ...] = (
     # The tile-wise experiments: every weight tile a CUTLASS kernel in a stream of its own.
     (r"StreamMaskedGEMM", _always(library="cutlass", launch="stream", strategy="stream")),
     (r"(?:\w+_)?flash_attn(?:_fa\d)?|flash_attention|torch_flow", _always(library="flash_attention")),
+    (r"(?:bad|untuned) kernel.*", lambda match: {"flaw": match[0].lower()}),
     (r"library=(\w+)", lambda match: {"library": match[1].lower()}),
     (rf"launch=({'|'.join(LAUNCHES)})", lambda match: {"launch": match[1].lower()}),
     (r"copies=([1-9]\d*)", lambda match: {"copies": int(match[1])}),
     (rf"warm=({'|'.join(WARM)})", lambda match: {"warm": match[1].lower()}),
+    (r"pattern=([1-9]\d*:[1-9]\d*:[1-9]\d*)", lambda match: {"pattern": match[1]}),
     (rf"strategy=({'|'.join(STRATEGIES)})", lambda match: {"strategy": match[1].lower()}),
     (r"(?:granularity|G)=([1-9]\d*)", lambda match: {"granularity": int(match[1])}),
     # Remarks that change nothing here: repeats, dates, accumulators, counts that follow from the sparsity.
@@ -104,7 +108,7 @@ def parse_notes(notes: str) -> Conditions:
     ----------
     notes : str
         Parts separated by semicolons: the forms of aiconfigurator, DeepBench, VENOM, TileSparsity and PyTorch's
-        semi-structured sparsity, or ``key=value`` (library, opA, opB, launch, copies, warm, strategy, G).
+        semi-structured sparsity, or ``key=value`` (library, opA, opB, launch, copies, warm, strategy, G, pattern).
 
     Returns
     -------

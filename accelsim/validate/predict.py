@@ -12,7 +12,7 @@ from functools import cache
 from typing import Literal
 
 from accelsim.config.hardware import EnergyTable, Gpu, Library
-from accelsim.config.loader import available, load_energy, load_library
+from accelsim.config.loader import load_energy
 from accelsim.config.options import Mapping, TileWise
 from accelsim.config.workload import Caches
 from accelsim.errors import MappingError, UserError
@@ -23,16 +23,26 @@ from accelsim.machine.simulate import ENGINES, throttle_ps, ticks_to_ps
 from accelsim.mapping.counts import count_blocks
 from accelsim.mapping.gemm import plan_gemm
 from accelsim.mapping.plan import GemmPlan, TileShape
+from accelsim.mapping.sparse import plan_sparse
 from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES, describe, occupancy
 from accelsim.model.graph import Gemm, Layout
 from accelsim.pruning.pack import pack
 from accelsim.pruning.seeded import seeded_mask
 from accelsim.validate.estimates import estimate_dense
 from accelsim.validate.mechanisms import Switches
+from accelsim.validate.menus import menu, menu_of
 from accelsim.validate.meter import as_metered
 from accelsim.validate.notes import Conditions, Launch
 from accelsim.validate.power import board_watt
 from accelsim.validate.rows import MeasuredRow
+from accelsim.validate.sparse_rows import (
+    SPARSE_OPS,
+    SparseOperand,
+    not_sparse,
+    sparse_operand,
+    transposed_gemm,
+    transposed_kernel,
+)
 
 ValidationEngine = Literal["estimate", "events"]
 
@@ -77,6 +87,8 @@ class _Case:
     mapping: Mapping
     sparsity: float = 0.0
     tile_wise: TileWise | None = None
+    sparse: SparseOperand | None = None
+    """Of 2:4 and V:N:M products."""
 
 
 def predict(
@@ -124,11 +136,15 @@ def predict(
         Naming the row whose format the GPU cannot multiply.
     """
     base, without = defaults or Defaults(), switches or Switches()
+    if without.estimate and (engine != "estimate" or as_run):
+        raise UserError(
+            f"{' and '.join(without.estimate)} can be switched off in the closed form only: engine estimate"
+        )
     gpu = without.gpu(gpu)
     found: list[Prediction | None] = [None] * len(rows)
     cases: dict[_Case, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
-        reason = _not_modelled(row)
+        reason = _not_modelled(row, gpu)
         if reason:
             found[index] = Prediction(None, reason)
         else:
@@ -154,12 +170,14 @@ def predict(
     )
 
 
-def _not_modelled(row: MeasuredRow) -> str:
+def _not_modelled(row: MeasuredRow, gpu: Gpu) -> str:
     """Why a row is outside what is simulated; an empty text when it is inside."""
     if row.is_attention:
         return "fused attention is not modelled"
-    if row.op in ("spmm_2to4", "spmm_vnm"):
-        return f"{'2:4' if row.op == 'spmm_2to4' else 'V:N:M'} sparsity is not modelled"
+    if row.conditions.flaw:
+        return f"its notes call it {row.conditions.flaw!r}, which no menu of kernels tells"
+    if row.op in SPARSE_OPS:
+        return not_sparse(row, gpu)
     if row.op not in ("gemm", "tilewise"):
         return f"operation {row.op} is unknown"
     if row.op == "gemm" and row.sparsity:
@@ -177,6 +195,8 @@ def _check_dtype(row: MeasuredRow, gpu: Gpu) -> None:
 def _case(row: MeasuredRow, gpu: Gpu, defaults: Defaults, library: Library | None) -> _Case:
     """How a row is simulated."""
     told = row.conditions
+    if row.op in SPARSE_OPS:
+        return _sparse_case(row, gpu, defaults, library)
     # Column-major C = A B is row-major C' = B' A'.
     m, n = (row.n, row.m) if told.order == "column" else (row.m, row.n)
     a_layout, b_layout = _layouts(told)
@@ -202,10 +222,23 @@ def _case(row: MeasuredRow, gpu: Gpu, defaults: Defaults, library: Library | Non
         gemm=gemm,
         caches=_caches(row, gemm, gpu, defaults.caches),
         launch=told.launch or defaults.launch,
-        library=_menu(gpu, told.library) if library is None else None,
+        library=menu_of(gpu, told.library) if library is None else None,
         mapping=mapping,
         sparsity=row.sparsity if row.op == "tilewise" else 0.0,
         tile_wise=_tile_wise(row) if row.op == "tilewise" else None,
+    )
+
+
+def _sparse_case(row: MeasuredRow, gpu: Gpu, defaults: Defaults, library: Library | None) -> _Case:
+    """How a row with a sparse A is simulated: as the transposed product."""
+    gemm, told, operand = transposed_gemm(row), row.conditions, sparse_operand(row)
+    return _Case(
+        gemm=gemm,
+        caches=_caches(row, gemm, gpu, defaults.caches, operand.held_share(ELEMENT_BYTES[gemm.dtype])),
+        launch=told.launch or defaults.launch,
+        library=menu_of(gpu, told.library) if library is None else None,
+        mapping=transposed_kernel(row, defaults.mapping),
+        sparse=operand,
     )
 
 
@@ -225,8 +258,9 @@ def _tile_wise(row: MeasuredRow) -> TileWise:
     return TileWise(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
-def _caches(row: MeasuredRow, gemm: Gemm, gpu: Gpu, default: Caches) -> Caches:
-    """What lies in L2 when the kernel starts. Weights that are used in turn are warm if all their copies fit."""
+def _caches(row: MeasuredRow, gemm: Gemm, gpu: Gpu, default: Caches, share: float = 1.0) -> Caches:
+    """What lies in L2 when the kernel starts. Weights that are used in turn are warm if all their copies fit; packed
+    ones take a share of dense ones' bytes."""
     told = row.conditions
     if told.warm is not None:
         return Caches(
@@ -236,7 +270,7 @@ def _caches(row: MeasuredRow, gemm: Gemm, gpu: Gpu, default: Caches) -> Caches:
     if told.copies is None:
         return default
     weights = gemm.k * gemm.n * ELEMENT_BYTES[gemm.dtype]
-    held = told.copies * weights + _footprint(gemm) - weights
+    held = told.copies * share * weights + _footprint(gemm) - weights
     return default.model_copy(update={"weights": "warm" if held <= (gpu.l2.retained or gpu.l2.capacity) else "cold"})
 
 
@@ -246,26 +280,9 @@ def _footprint(gemm: Gemm) -> int:
     return gemm.batch * (operands + gemm.m * gemm.n * OUTPUT_BYTES[gemm.dtype])
 
 
-def _menu(gpu: Gpu, library: str | None) -> str:
-    """Menu of kernels for the library that a row names."""
-    family = gpu.library.rpartition("_")[2]
-    own = f"{library}_{family}"
-    return own if library != "cublas" and own in _menus() else gpu.library
-
-
-@cache
-def _menus() -> frozenset[str]:
-    return frozenset(available("hwconfigs/libraries"))
-
-
 @cache
 def _energy(name: str) -> EnergyTable:
     return load_energy(name)
-
-
-@cache
-def _load(name: str) -> Library:
-    return load_library(name)
 
 
 def _simulate(
@@ -279,17 +296,18 @@ def _simulate(
 ) -> dict[_Case, Prediction]:
     """Predictions of distinct cases: dense estimates together, unless they are wanted as a run has them, and others one
     by one."""
-    menus = {name: without.library(library or _load(name or gpu.library)) for name in {case.library for case in cases}}
+    menus = {name: without.library(library or menu(name or gpu.library)) for name in {case.library for case in cases}}
     found: dict[_Case, Prediction] = {}
     together: dict[tuple[str | None, str, Mapping, bool], list[_Case]] = defaultdict(list)
     for case in cases:
-        if engine == "estimate" and case.tile_wise is None and not as_run:
+        dense = case.tile_wise is None and case.sparse is None
+        if engine == "estimate" and dense and not as_run:
             together[case.library, case.gemm.dtype, case.mapping, case.gemm.weight is None].append(case)
         else:
             found[case] = _simulate_one(case, gpu, engine, menus[case.library], energy)
     for (name, *_), alike in together.items():
         try:
-            found |= zip(alike, _estimate(alike, gpu, menus[name], energy), strict=True)
+            found |= zip(alike, _estimate(alike, gpu, menus[name], energy, without), strict=True)
         except MappingError as error:
             found |= {case: Prediction(None, str(error)) for case in alike}
     return found
@@ -325,6 +343,11 @@ def _simulate_one(case: _Case, gpu: Gpu, engine: ValidationEngine, library: Libr
 
 def _plan(case: _Case, gpu: Gpu, library: Library) -> GemmPlan:
     gemm, options = case.gemm, case.tile_wise
+    if case.sparse is not None:
+        packed = case.sparse.pack(gemm.k, gemm.n)
+        (plan,) = plan_sparse(gemm, gpu, library, case.mapping, case.caches, packed, case.sparse.options)
+        assert isinstance(plan, GemmPlan)
+        return plan
     weights = None
     if options is not None:
         if options.granularity > gemm.n:
@@ -340,10 +363,12 @@ def _prediction(
     return Prediction(latency, "", kernel, waves, library.name, _footprint(gemm) <= gpu.l2.capacity, power)
 
 
-def _estimate(cases: list[_Case], gpu: Gpu, library: Library, energy: EnergyTable) -> list[Prediction]:
+def _estimate(
+    cases: list[_Case], gpu: Gpu, library: Library, energy: EnergyTable, without: Switches
+) -> list[Prediction]:
     """Predictions of dense products of one format and mapping, by the closed form."""
     gemms, caches = [case.gemm for case in cases], [case.caches for case in cases]
-    found = estimate_dense(gemms, caches, gpu, library, cases[0].mapping)
+    found = estimate_dense(gemms, caches, gpu, library, cases[0].mapping, without.estimate)
     predictions = []
     for case, one in zip(cases, found, strict=True):
         seconds = one.seconds + _overhead(case.launch, gpu)

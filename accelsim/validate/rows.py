@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -63,7 +64,8 @@ def read_rows(path: str | Path) -> list[MeasuredRow]:
     Columns: gpu, dtype, op (left out, gemm) and latency_us or power_w; for products m, n, k; for attentions (op
     context, encoder, generation) q_heads, kv_heads, head_dim, q_len, kv_len, causal. Optional: batch, sparsity, notes
     (see `accelsim.validate.notes`) and, overriding the notes where they are not empty, library, op_a, op_b, order,
-    launch, copies, warm, strategy, granularity, tile_m, tile_n, tile_k, stages, split_k. Others are ignored.
+    launch, copies, warm, strategy, granularity, pattern (V:N:M), tile_m, tile_n, tile_k, stages, split_k. Others are
+    ignored.
 
     Parameters
     ----------
@@ -188,6 +190,12 @@ class _Parser:
             raise UserError(f"{self.place}: {column} is {text}; it must be a whole number of at least {least}")
         return int(value)
 
+    def pattern(self, column: str) -> str:
+        text = self.record[column]
+        if re.fullmatch(r"[1-9]\d*(:[1-9]\d*){2}", text) is None:
+            raise UserError(f"{self.place}: {column} is {text!r}; it must be V:N:M, such as 128:2:10")
+        return text
+
     def word(self, column: str, allowed: tuple[str, ...]) -> str:
         word = self.record[column]
         for known in allowed:
@@ -204,6 +212,7 @@ class _Parser:
             given[column] = self.optional(column, self.whole)
         library = self.record.get("library", "")
         given["library"] = library.lower() or None
+        given["pattern"] = self.optional("pattern", self.pattern)
         tile = [self.optional(f"tile_{axis}", self.whole) for axis in "mnk"]
         if any(tile) and not all(tile):
             raise UserError(f"{self.place}: give all of tile_m, tile_n and tile_k, or none")

@@ -31,6 +31,8 @@ FORMS = {
     "library=cublas;launch=kernel;copies=3;warm=both;G=64;strategy=merged": Conditions(
         library="cublas", launch="kernel", copies=3, warm="both", granularity=64, strategy="merged"
     ),
+    "library=spatha;pattern=64:2:8": Conditions(library="spatha", pattern="64:2:8"),
+    "CUTLASS;bad kernel (untuned)": Conditions(library="cutlass", flaw="bad kernel (untuned)"),
     "": Conditions(),
 }
 
