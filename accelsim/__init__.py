@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from accelsim.config.loader import load_config, load_hardware, load_workload
     from accelsim.config.scheme import RunConfig
     from accelsim.errors import UserError
+    from accelsim.explore.breakeven import break_even
     from accelsim.explore.sweep import run_sweep
     from accelsim.pipeline import compare, run, run_config
     from accelsim.results import Comparison, Result
@@ -29,6 +30,7 @@ _HOME = {
     "load_config": "accelsim.config.loader",
     "load_hardware": "accelsim.config.loader",
     "load_workload": "accelsim.config.loader",
+    "break_even": "accelsim.explore.breakeven",
     "run_sweep": "accelsim.explore.sweep",
     "UserError": "accelsim.errors",
 }
@@ -38,6 +40,7 @@ __all__ = [
     "Result",
     "RunConfig",
     "UserError",
+    "break_even",
     "compare",
     "load_config",
     "load_hardware",
