@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 import interval_tables  # noqa: E402
 import power_tables  # noqa: E402
-from error_report import ablation, measured, published, speed, transferred  # noqa: E402
+from error_report import ablation, measured, published, sparse, speed, transferred  # noqa: E402
 from error_report.markdown import places, put  # noqa: E402
 
 _T = TypeVar("_T")
@@ -33,7 +33,9 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "machines": measured.machines,
     "regimes": measured.regimes,
     "decisions": measured.decisions,
-    "held_out": measured.held_out,
+    "held_out": sparse.held_out,
+    "sparse": sparse.sparse,
+    "sparse_speedups": sparse.sparse_speedups,
     "switches": ablation.switches,
     "mechanisms": ablation.mechanisms,
     "refitted": ablation.refitted,

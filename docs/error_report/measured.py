@@ -12,6 +12,7 @@ from accelsim.validate import Validation, read_rows, validate
 from accelsim.validate.calibrate import is_held_out
 from accelsim.validate.predict import ValidationEngine
 from accelsim.validate.regimes import REGIMES
+from accelsim.validate.sparse_rows import SPARSE_OPS
 from error_report.markdown import short, table
 
 TABLES = {
@@ -22,6 +23,7 @@ TABLES = {
 ENGINES: tuple[ValidationEngine, ...] = ("estimate", "events")
 KEYS = ("mape_percent", "median_ape_percent", "p90_ape_percent", "bias_percent")
 HEAD = ("MAPE (%)", "median (%)", "p90 (%)", "bias (%)")
+_OPERATIONS = {"gemm": "dense", "tilewise": "tile-wise"}
 HOLDOUT, SEED = 0.5, 0
 """Of `accelsim calibrate-hw`, with which the shipped machines were fitted."""
 
@@ -42,6 +44,14 @@ def is_calibrated(gpu: Gpu) -> bool:
     return "held out" in gpu.sources.get("load_latency", "")
 
 
+def is_fitted(gpu: Gpu, name: str) -> bool:
+    """Whether a GPU holds what was fitted to half of the dense shapes of a table."""
+    if name == "gemm_dense.csv":
+        return is_calibrated(gpu)
+    # One number of a GPU of the sparse table may be fitted to its dense rows.
+    return not is_calibrated(gpu) and "held out" in gpu.sources.get("tensor_efficiency", "")
+
+
 @cache
 def parts(folder: Path) -> list[tuple[str, str, str, ValidationEngine, Validation]]:
     """Rows of every table by machine: those of its fit and those left out, or all where it was not fitted to it."""
@@ -54,12 +64,13 @@ def _parts(folder: Path) -> Iterator[tuple[str, str, str, ValidationEngine, Vali
             continue
         held = {row.row for row in read_rows(folder / name) if is_held_out(row, HOLDOUT, SEED)}
         for machine in hardware:
-            # Calibration takes dense rows of the table that gave the fit.
-            fitted = name == "gemm_dense.csv" and is_calibrated(load_hardware(machine).gpu)
+            fitted = is_fitted(load_hardware(machine).gpu, name)
             for kind in ("calibrated", "held out") if fitted else ("not fitted",):
                 for engine in ENGINES:
                     whole = validations(folder)[name, engine]
                     frame = whole.frame[whole.frame["hardware"] == machine]
+                    # 2:4 and V:N:M have a table of their own, with the dense rows that one number was fitted to.
+                    frame = frame[~frame["op"].isin(list(SPARSE_OPS))]
                     if fitted:
                         frame = frame[frame["row"].isin(held) == (kind == "held out")]
                     if len(part := replace(whole, frame=frame).timed):
@@ -79,20 +90,19 @@ def machines(folder: Path) -> str:
     )
 
 
-def held_out(folder: Path) -> str:
-    """Held-out errors of the calibrated machines and errors of those that were not fitted, for the README."""
-    by_rows: dict[tuple[str, str, str], dict[str, dict[str, Any]]] = {}
+def held_out(folder: Path) -> list[list[Any]]:
+    """Held-out errors of the calibrated machines and errors of those that were not fitted, a row for each."""
+    by_rows: dict[tuple[str, str, str], dict[str, Validation]] = {}
     for name, machine, kind, engine, part in parts(folder):
         if kind != "calibrated":
-            by_rows.setdefault((machine, name, kind), {})[engine] = part.summary()
-    head = ["GPU", "rows", "n", "events: mean / median (%)", "estimate: mean / median (%)", "roofline fitted to them"]
+            by_rows.setdefault((machine, name, kind), {})[engine] = part
     rows = []
-    for (machine, name, kind), found in sorted(by_rows.items(), key=lambda item: (item[0][2], item[0][1], item[0][0])):
-        line = _roofline(found["estimate"], machine)
-        pairs = [" / ".join(errors(found[engine])[:2]) for engine in ("events", "estimate")]
-        what = {"gemm_dense.csv": "dense", "gemm_sparse.csv": "dense and sparse", "attention.csv": "fused attention"}
-        rows.append([machine, f"{what[name]}, {kind}", found["estimate"]["n"], *pairs, " / ".join(filter(None, line))])
-    return table(head, rows)
+    for (machine, _, kind), found in sorted(by_rows.items(), key=lambda item: (item[0][2], item[0][1], item[0][0])):
+        line = _roofline(found["estimate"].summary(), machine)
+        pairs = [" / ".join(errors(found[engine].summary())[:2]) for engine in ("events", "estimate")]
+        what = " and ".join(_OPERATIONS.get(op, op) for op in found["estimate"].frame["op"].unique())
+        rows.append([machine, f"{what}, {kind}", len(found["estimate"].frame), *pairs, " / ".join(filter(None, line))])
+    return rows
 
 
 def regimes(folder: Path) -> str:

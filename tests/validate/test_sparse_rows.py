@@ -1,6 +1,7 @@
 """Measured 2:4 and V:N:M products: which product stands for a row, and how far its time is from measurements."""
 
 import os
+import runpy
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -212,3 +213,16 @@ def test_errors_of_rows_outside_of_fits_are_within_the_goals(
     own = frame[(frame["hardware"] == hardware) & (frame["op"] == op)]
     assert len(own) >= 5
     assert own["ape_percent"].mean() < limit
+
+
+def test_the_fit_finds_the_efficiency_that_made_the_rows(gpu: Gpu, capsys: pytest.CaptureFixture[str]) -> None:
+    script = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks/fit_sparse.py"))
+    library = load_library("cusparselt_ampere")
+    rows = [row(256 * size, 2048, 512 * size, library="cusparselt") for size in range(1, 7)]
+    slow = script["with_efficiency"](library, 0.86)
+    made = [one.latency_us for one in predict(rows, gpu, library=slow)]
+    rows = [replace(one, latency_us=latency) for one, latency in zip(rows, made, strict=True)]
+    script["fit"].__globals__["ENGINES"] = ("estimate",)
+    found = script["fit"](rows, gpu, lambda share: (gpu, script["with_efficiency"](library, share)), "made up")
+    assert found == pytest.approx(0.86, abs=0.003)
+    assert "held out" in capsys.readouterr().out
