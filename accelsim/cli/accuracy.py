@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli import options, output
-from accelsim.errors import UserError
+from accelsim.cli.written import check_yaml
 
 if TYPE_CHECKING:
     from accelsim.config.accuracy import AccuracyEngine
@@ -32,10 +32,7 @@ def accuracy_hw(
     quiet: options.Quiet = False,
 ) -> None:
     """Measure how far off a GPU is on rows that took no part in its fit, so that results have intervals."""
-    if out.suffix not in (".yaml", ".yml"):
-        raise UserError(f"{out}: accuracy is a YAML file; name it {out.with_suffix('.yaml')}")
-    if not out.parent.is_dir():
-        raise UserError(f"{out.parent}: no such folder")
+    check_yaml(out, "accuracy", extends=hw)
     from accelsim.validate.accuracy_yaml import accuracy_yaml
     from accelsim.validate.fitted_yaml import write_yaml
     from accelsim.validate.intervals import latency_coverage, measure_accuracy, speedup_coverage

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli import options, output
+from accelsim.cli.error_columns import error_cells, error_columns
+from accelsim.cli.group import suggest
+from accelsim.cli.written import check_yaml, gpu_alone, reference
 from accelsim.errors import UserError
 
 if TYPE_CHECKING:
     from accelsim.validate.calibrate import Calibration
-
-_YAML = (".yaml", ".yml")
-_ERRORS = ("mape_percent", "median_ape_percent", "p90_ape_percent", "bias_percent")
 
 
 def calibrate_hw(
@@ -35,7 +35,7 @@ def calibrate_hw(
     quiet: options.Quiet = False,
 ) -> None:
     """Fit the few parameters of a GPU that datasheets do not give, and say how far off held-out rows are."""
-    check_yaml(out)
+    check_yaml(out, "a GPU", extends=hw)
     from accelsim.validate.calibrate import FIT_ENGINES, calibrate
     from accelsim.validate.fitted_yaml import calibration_yaml, write_yaml
 
@@ -46,7 +46,8 @@ def calibrate_hw(
             print(f"\r{done} of {total} evaluations", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
     if engine not in FIT_ENGINES:
-        raise UserError(f"--engine is {engine}; allowed: {', '.join(FIT_ENGINES)}")
+        raise UserError(suggest("engine", engine, list(FIT_ENGINES)))
+    gpu_alone(hw)
     found = calibrate(
         measured,
         hw,
@@ -64,19 +65,6 @@ def calibrate_hw(
         _report(found)
     if not quiet:
         output.message(f"saved {out}")
-
-
-def check_yaml(out: Path) -> None:
-    """Refuse a path that a GPU's file cannot be written to, before the work."""
-    if out.suffix not in _YAML:
-        raise UserError(f"{out}: a GPU is a YAML file; name it {out.with_suffix('.yaml')}")
-    if not out.parent.is_dir():
-        raise UserError(f"{out.parent}: no such folder")
-
-
-def reference(name: str) -> str:
-    """How a file elsewhere refers to a GPU: its name, or its path from the root."""
-    return str(Path(name).resolve()) if Path(name).suffix in _YAML else name
 
 
 def _document(found: "Calibration") -> str:
@@ -111,24 +99,13 @@ def _report(found: "Calibration") -> None:
         for parameter, base, value in found.fitted
     ]
     output.table(f"{found.base} fitted to {found.measured}", [*columns, output.Column("what it is")], rows)
-    titles = ("MAPE (%)", "median (%)", "p90 (%)", "bias (%)")
     table = [
-        [
-            machine,
-            rows_of.replace("_", " "),
-            str(summary.n),
-            *(output.amount(getattr(summary, key), 3) for key in _ERRORS),
-        ]
+        [machine, rows_of.replace("_", " "), *error_cells(summary.as_dict())]
         for machine, of_rows in found.errors.items()
         for rows_of, summary in of_rows.items()
     ]
     output.table(
         f"Errors by {'events' if found.engine == 'events' else 'the closed form'}",
-        [
-            output.Column("GPU"),
-            output.Column("rows"),
-            output.Column("n", True),
-            *(output.Column(t, True) for t in titles),
-        ],
+        error_columns("GPU", "rows"),
         table,
     )

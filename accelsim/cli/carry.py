@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli import options, output
-from accelsim.cli.calibrate import check_yaml, reference
+from accelsim.cli.written import check_yaml, gpu_alone, reference
 
 if TYPE_CHECKING:
     from accelsim.validate.transfer import Transfer
@@ -28,12 +28,12 @@ def carry_over(
     quiet: options.Quiet = False,
 ) -> None:
     """Describe a GPU that nobody measured: its datasheet, with what was calibrated on another."""
-    check_yaml(out)
+    check_yaml(out, "a GPU", extends=target)
     from accelsim.config.loader import load_hardware
     from accelsim.validate import transfer
     from accelsim.validate.fitted_yaml import transfer_yaml, write_yaml
 
-    found = transfer.carry_over(load_hardware(source).gpu, load_hardware(target).gpu, keep=tuple(keep or ()))
+    found = transfer.carry_over(load_hardware(source).gpu, gpu_alone(target), keep=tuple(keep or ()))
     write_yaml(transfer_yaml(found, out.stem, reference(target), source), out)
     if json:
         output.document(_document(source, target, found))

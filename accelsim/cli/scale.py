@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from accelsim.cli import options, output
-from accelsim.cli.carry import check_yaml
+from accelsim.cli.written import check_yaml
 
 Volt = Annotated[float | None, typer.Option(show_default=False, help="Supply; left out, the usual one of the node.")]
 
@@ -23,7 +23,7 @@ def scale_energy(
 
     Energies of on-chip actions are scaled; those of DRAM and links, and static power, stay as they are.
     """
-    check_yaml(out)
+    check_yaml(out, "a table of energies")
     from accelsim.config.energy_yaml import energy_yaml
     from accelsim.config.loader import load_energy
     from accelsim.energy.scaling import CITATION, energy_factor, scaled_table

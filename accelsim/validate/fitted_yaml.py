@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from accelsim.config.hardware import Gpu
+from accelsim.errors import ResultError
 from accelsim.validate.calibrate import Calibration
 from accelsim.validate.transfer import Transfer
 
@@ -85,7 +86,18 @@ def _put(document: CommentedMap, path: str, value: Any) -> None:
 
 
 def write_yaml(text: str, path: Path) -> None:
-    """Write the file whole or not at all."""
+    """Write the file whole or not at all.
+
+    Raises
+    ------
+    ResultError
+        When it cannot be written.
+    """
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
-    part.replace(path)
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        if not part.is_dir():
+            part.unlink(missing_ok=True)
+        raise ResultError(f"{path}: cannot be written ({error.strerror})") from None

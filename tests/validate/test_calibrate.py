@@ -7,7 +7,7 @@ import pytest
 
 from accelsim.cli import main
 from accelsim.config.loader import load_hardware
-from accelsim.errors import UserError
+from accelsim.errors import ResultError, UserError
 from accelsim.validate.calibrate import calibrate, is_held_out
 from accelsim.validate.fitted_yaml import calibration_yaml, write_yaml
 from accelsim.validate.mechanisms import Switches, mechanisms
@@ -85,6 +85,8 @@ def test_parameters_that_rows_cannot_tell_are_left_alone() -> None:
 
 
 def test_bad_input_is_named(made_up: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "folder.yaml"
+    folder.mkdir()
     few = tmp_path / "few.csv"
     few.write_text("".join(made_up.read_text().splitlines(keepends=True)[:6]))
     with pytest.raises(UserError, match="parameters need more rows"):
@@ -93,6 +95,18 @@ def test_bad_input_is_named(made_up: Path, tmp_path: Path, capsys: pytest.Captur
         calibrate(made_up, "t4", holdout=0.0)
     assert main(["calibrate-hw", str(made_up), "--hw", "t4", "-o", str(tmp_path / "mine.txt")]) == 2
     assert "YAML" in capsys.readouterr().err
+    for words, told in (
+        (["--hw", "edge_hdp", "-o", str(tmp_path / "mine.yaml")], "edge_hdp is a system; give its GPU, edge_array"),
+        (["--hw", "t4", "-o", str(tmp_path / "mine.yaml"), "--engine", "event"], "did you mean 'events'"),
+        (["--hw", "t4", "-o", str(folder)], "is a folder; name a file"),
+    ):
+        assert main(["calibrate-hw", str(made_up), *words]) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match="cannot be written"):
+        write_yaml("kind: gpu", tmp_path / "gone" / "mine.yaml")
 
 
 def test_the_command_writes_a_gpu_and_one_document(

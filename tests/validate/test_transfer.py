@@ -101,6 +101,9 @@ def test_the_command_writes_a_gpu_with_its_sources(tmp_path: Path, capsys: pytes
         (["a100_sxm4_80gb", "h100", "-o", "x.yaml"], "unknown name 'h100'"),
         (["a100_sxm4_80gb", "h100_sxm5", "-o", "x.txt"], "a GPU is a YAML file"),
         (["a100_sxm4_80gb", "h100_sxm5", "-o", "x.yaml", "--keep", "epilog"], "epilog is not carried over"),
+        (["a100_sxm4_80gb", "a100_hdp", "-o", "x.yaml"], "a100_hdp is a system; give its GPU, a100_sxm4_80gb"),
+        (["a100_sxm4_80gb", "./x.yaml", "-o", "x.yaml"], "the new file would extend itself"),
+        (["a100_sxm4_80gb", "h100_sxm5", "-o", "/proc/x.yaml"], "/proc"),
     ],
 )
 def test_mistakes(
