@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from accelsim.cli import options, output
+from accelsim.cli.error_columns import error_cells, error_columns
 from accelsim.cli.group import suggest
 from accelsim.errors import UserError
 
@@ -14,13 +15,6 @@ if TYPE_CHECKING:
     from accelsim.validate import Validation
 
 _ENGINES = ("estimate", "events")
-
-_ERRORS = (
-    ("MAPE (%)", "mape_percent"),
-    ("median (%)", "median_ape_percent"),
-    ("p90 (%)", "p90_ape_percent"),
-    ("bias (%)", "bias_percent"),
-)
 
 
 def validate(
@@ -62,6 +56,7 @@ def validate(
     """Predict what real GPUs measured, and say how far predictions are off: by machine, by regime, and of decisions."""
     if engine not in _ENGINES:
         raise UserError(suggest("engine", engine, list(_ENGINES)))
+    options.check_out(out, whole=True)
     from accelsim.show import validation_files
     from accelsim.validate import validate as compute
     from accelsim.validate.regimes import REGIMES, REST
@@ -75,7 +70,7 @@ def validate(
         _report(validation, measured.name)
     if out is not None:
         regimes = {**{name: text for name, (text, _) in REGIMES.items()}, REST: "none of these"}
-        validation.save(out, validation_files(validation.timed, regimes))
+        validation.save(out, validation_files(validation.predicted, regimes))
         if not quiet:
             output.message(f"saved {out}")
 
@@ -86,17 +81,17 @@ def _report(validation: "Validation", table: str) -> None:
     from accelsim.validate.regimes import REGIMES
 
     summary = validation.summary()
-    errors = [output.Column("rows"), output.Column("n", True), *(output.Column(title, True) for title, _ in _ERRORS)]
-    rows = [_errors(name, found) for name, found in summary["gpus"].items()]
+    errors = error_columns("rows")
+    rows = [[name, *error_cells(found)] for name, found in summary["gpus"].items()]
     if len(rows) > 1:
-        rows.append(_errors("all", summary))
-    rows += [_errors(f"{name}, fitted roofline", found) for name, found in summary["roofline"]["gpus"].items()]
-    rows += [_errors(REGIMES[name][0] if name in REGIMES else "none of these", found)
+        rows.append(["all", *error_cells(summary)])
+    rows += [[f"{name}, fitted roofline", *error_cells(found)] for name, found in summary["roofline"]["gpus"].items()]
+    rows += [[REGIMES[name][0] if name in REGIMES else "none of these", *error_cells(found)]
              for name, found in summary["regimes"].items() if found["n"]]  # fmt: skip
     if summary["n"]:
         output.table(f"{table} by {summary['engine']}", errors, rows)
     if summary["power"]["n"]:
-        output.table(f"Board power by {summary['engine']}", errors, [_errors("all", summary["power"])])
+        output.table(f"Board power by {summary['engine']}", errors, [["all", *error_cells(summary["power"])]])
     if summary["decisions"]:
         columns = [
             output.Column("speed-ups"),
@@ -111,10 +106,6 @@ def _report(validation: "Validation", table: str) -> None:
 
 
 _DECIDED = ("mape_percent", "median_ape_percent", "right_percent")
-
-
-def _errors(name: str, found: Mapping[str, Any]) -> list[str]:
-    return [name, str(found["n"]), *(output.amount(found[key], 3) for _, key in _ERRORS)]
 
 
 def _notes(summary: Mapping[str, Any]) -> list[str]:

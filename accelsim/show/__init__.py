@@ -38,14 +38,15 @@ def sweep_files(frame: "pd.DataFrame", axes: Sequence[str]) -> dict[str, bytes]:
 
 
 def validation_files(frame: "pd.DataFrame", regimes: Mapping[str, str]) -> dict[str, bytes]:
-    """The figure of a validation as validation.png and validation.svg; nothing when no row was predicted."""
+    """Figures of a validation, of its predicted rows: validation.png and .svg of latencies, power.png and .svg of board
+    power, each where it was measured."""
     from accelsim.show.style import figure_bytes
-    from accelsim.show.validation import validation_figure
+    from accelsim.show.validation import power_figure, validation_figure
 
-    if frame.empty:
-        return {}
-    figure = validation_figure(frame, regimes)
-    return {f"validation.{kind}": figure_bytes(figure, kind) for kind in ("png", "svg")}
+    timed, metered = frame[frame["measured_us"].notna()], frame[frame["measured_w"].notna()]
+    figures = {} if timed.empty else {"validation": validation_figure(timed, regimes)}
+    figures |= {} if metered.empty else {"power": power_figure(metered)}
+    return {f"{name}.{kind}": figure_bytes(one, kind) for name, one in figures.items() for kind in ("png", "svg")}
 
 
 def break_even_files(points: "pd.DataFrame") -> dict[str, bytes]:

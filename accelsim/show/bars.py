@@ -1,6 +1,7 @@
 """Bars: of one quantity, and stacked."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +12,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDTH = 0.62
+_ABREAST = 23
+"""Letters that two neighbouring names have room for."""
 
 
 def scheme_label(scheme: str) -> str:
     """A scheme's name under a bar, broken where it is long."""
     return label_of(scheme).replace(" + ", " +\n").replace(" on ", "\non ")
+
+
+def _crowded(labels: Sequence[str]) -> bool:
+    """Whether names side by side would run into each other."""
+    lines = [[len(line) for line in scheme_label(label).split("\n")] for label in labels]
+    return any(max(one) + max(two) > _ABREAST for one, two in pairwise(lines))
 
 
 def plain_bars(axes: "Axes", labels: Sequence[str], values: Sequence[float], colour: str, texts: Sequence[str]) -> None:
@@ -87,11 +96,12 @@ def legend_beside(axes: "Axes") -> None:
 
 
 def legend_below(axes: "Axes", columns: int = 3) -> None:
-    """Legend under the axes in so many columns."""
+    """Legend under the axes in so many columns, below their labels."""
     handles, names = axes.get_legend_handles_labels()
     if handles:
+        slanted = any(label.get_rotation() for label in axes.get_xticklabels())
         axes.legend(
-            handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=columns,
+            handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.34 if slanted else -0.17), ncols=columns,
             columnspacing=1.0, handlelength=1.3, handletextpad=0.5,
         )  # fmt: skip
 
@@ -99,6 +109,10 @@ def legend_below(axes: "Axes", columns: int = 3) -> None:
 def _frame(axes: "Axes", labels: Sequence[str], heights: np.ndarray, texts: Sequence[str]) -> None:
     axes.set_xticks(np.arange(len(labels)), [scheme_label(label) for label in labels])
     axes.tick_params(axis="x", length=0)
+    if _crowded(labels):
+        axes.tick_params(axis="x", labelrotation=30)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
     axes.grid(True, axis="y")
     axes.set_xlim(-0.6, len(labels) - 0.4)
     top = float(heights.max(initial=0.0)) or 1.0

@@ -42,7 +42,7 @@ _GREYS = (LIGHT, MIDDLE, DARK)
 _HATCHED = {"imbalance": "///", "tail": "...", "other_unit": "xxx"}
 
 ENERGY_GROUPS = {
-    "products": ("tensor_mac", "cuda_mac", "mac_", "bit_product"),
+    "products": ("tensor_mac", "sparse_tensor_mac", "cuda_mac", "mac_", "bit_product"),
     "other arithmetic": ("cuda_flop", "softmax", "sparsity"),
     "on-chip memory": ("shared_byte", "l2_byte", "buffer_byte"),
     "DRAM": ("dram_byte",),

@@ -1,4 +1,4 @@
-"""Figure of a validation: predicted against measured latency, and errors by regime."""
+"""Figures of a validation: predicted against measured latency and power, and errors by regime."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -35,26 +35,51 @@ def validation_figure(frame: pd.DataFrame, regimes: Mapping[str, str]) -> "Figur
     with style():
         figure = new_figure(9.2, 4.2)
         left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.0))
-        _scatter(left, frame)
+        _scatter(left, frame, "us")
+        left.set(xscale="log", yscale="log", xlabel="measured latency (us)", ylabel="predicted latency (us)")
+        left.set_title("a  Latency (dashed: 25 % apart)")
         _boxes(right, frame, regimes)
     return figure
 
 
-def _scatter(axes: "Axes", frame: pd.DataFrame) -> None:
-    ends = frame[["measured_us", "predicted_us"]].to_numpy(float)
-    low, high = 0.7 * ends.min(), 1.4 * ends.max()
+def power_figure(frame: pd.DataFrame) -> "Figure":
+    """Predicted over measured board power.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Predicted rows: hardware, measured_w, predicted_w.
+
+    Raises
+    ------
+    ValueError
+        When there is no row.
+    """
+    if frame.empty:
+        raise ValueError("no row was predicted")
+    with style():
+        figure = new_figure(4.6, 4.2)
+        axes = figure.subplots()
+        _scatter(axes, frame, "w")
+        axes.set(xlabel="measured board power (W)", ylabel="predicted board power (W)")
+        axes.set_title("Board power (dashed: 25 % apart)")
+    return figure
+
+
+def _scatter(axes: "Axes", frame: pd.DataFrame, unit: str) -> None:
+    """Points of ``predicted_UNIT`` over ``measured_UNIT``, an own sign for each machine, and lines of equality."""
+    measured, predicted = f"measured_{unit}", f"predicted_{unit}"
+    ends = frame[[measured, predicted]].to_numpy(float)
+    low, high = (0.7 * ends.min(), 1.4 * ends.max()) if unit == "us" else (0.0, 1.1 * ends.max())
     axes.plot([low, high], [low, high], color=DARK, linewidth=0.8)
     for factor in (0.8, 1.25):
         axes.plot([low, high], [factor * low, factor * high], color=MIDDLE, linewidth=0.7, linestyle="--")
     for index, (name, rows) in enumerate(frame.groupby("hardware", sort=False)):
         axes.scatter(
-            rows["measured_us"], rows["predicted_us"], s=9, color=PALETTE[index % len(PALETTE)], alpha=0.6,
+            rows[measured], rows[predicted], s=9, color=PALETTE[index % len(PALETTE)], alpha=0.6,
             marker=_MARKERS[index % len(_MARKERS)], linewidths=0, label=str(name),
         )  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
-    axes.set_xlabel("measured latency (us)")
-    axes.set_ylabel("predicted latency (us)")
-    axes.set_title("a  Latency (dashed: 25 % apart)")
+    axes.set(xlim=(low, high), ylim=(low, high))
     axes.legend(loc="upper left")
 
 
@@ -72,5 +97,5 @@ def _boxes(axes: "Axes", frame: pd.DataFrame, regimes: Mapping[str, str]) -> Non
     axes.set_xlim(left=0)
     axes.grid(True, axis="x")
     axes.grid(False, axis="y")
-    axes.set_xlabel("absolute error (%)")
+    axes.set_xlabel("absolute error (%): median, quarters, 10 to 90 % of rows")
     axes.set_title("b  Errors by regime (rows)")

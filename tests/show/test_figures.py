@@ -94,6 +94,18 @@ def test_speedup_bars() -> None:
     assert axes.get_ylabel() == "attention speed-up over dense (x)"
 
 
+def test_long_names_side_by_side_are_slanted_and_short_ones_are_not() -> None:
+    crowded = [label.get_rotation() for label in latency_bars(map(renamed, SCHEMES)).get_xticklabels()]
+    assert crowded == [30.0] * len(SCHEMES)
+    assert {label.get_rotation() for label in latency_bars(comparison()).get_xticklabels()} == {0.0}
+
+
+def renamed(scheme: str) -> Result:
+    """A result whose scheme has a name as long as the longest pattern's."""
+    one = example(scheme)
+    return Result({**one.summary, "scheme": "tile_element_wise"}, one.kernels, one.units, one.account, one.energy)
+
+
 def test_comparison_figure_has_three_panels_and_a_title() -> None:
     figure = comparison_figure(comparison())
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["a  Latency", "b  Energy", "c  Error of the output"]

@@ -54,6 +54,14 @@ def test_a_report_and_a_folder(table: Path, tmp_path: Path, capsys: pytest.Captu
     assert {"predictions.csv", "summary.json", "validation.svg"} < {path.name for path in out.iterdir()}
 
 
+def test_board_power_has_a_figure_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "power.csv"
+    path.write_text("gpu,dtype,m,n,k,power_w\nH200-SXM,bf16,4096,4096,4096,600\nH200-SXM,bf16,16,64,5120,150\n")
+    assert main(["validate", str(path), "--hw", "h200_sxm", "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    figures = {file.name for file in (tmp_path / "out").glob("*.*g")}
+    assert figures == {"power.png", "power.svg"}
+
+
 def test_nothing_that_is_modelled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, dense(64, 64, 64, 3.0).replace("gemm", "spmm_2to4"))
     words = ["validate", str(path), "--hw", "a100_sxm4_80gb"]
@@ -69,7 +77,8 @@ def test_nothing_that_is_modelled(tmp_path: Path, capsys: pytest.CaptureFixture[
     ("words", "told"),
     [
         (["--hw", "a100_sxm4_80gb", "--engine", "simpy"], "unknown engine 'simpy'"),
-        (["--hw", "a100"], "unknown name 'a100'"),
+        (["--hw", "a100"], "unknown name 'a100'; did you mean 'a100_hdp' or"),
+        (["--hw", "a100_sxm4_80gb", "--out", str(Path(__file__).parent)], "holds something else"),
         (["--hw", "t4"], "no row of t4"),
         ([], "--hw"),
         (["--hw", "a100_sxm4_80gb", "--set", "hardware.clokc=1 GHz"], "clokc"),
