@@ -23,6 +23,9 @@ _DTYPES = {
 }
 """Formats by the names that tables give them."""
 
+_LARGEST = 2**31 - 1
+"""Libraries count rows and columns in 32 bits."""
+
 _Record = Mapping[str, str]
 
 
@@ -61,8 +64,9 @@ class MeasuredRow:
 def read_rows(path: str | Path) -> list[MeasuredRow]:
     """Rows of a measured table.
 
-    Columns: gpu, dtype, op (left out, gemm) and latency_us or power_w; for products m, n, k; for attentions (op
-    context, encoder, generation) q_heads, kv_heads, head_dim, q_len, kv_len, causal. Optional: batch, sparsity, notes
+    Columns: gpu, dtype, op (empty, or left out beside power_w, gemm) and latency_us or power_w; for products m, n, k;
+    for attentions (op context, encoder, generation) q_heads, kv_heads, head_dim, q_len, kv_len, causal. Optional:
+    batch, sparsity, notes
     (see `accelsim.validate.notes`) and, overriding the notes where they are not empty, library, op_a, op_b, order,
     launch, copies, warm, strategy, granularity, pattern (V:N:M), tile_m, tile_n, tile_k, stages, split_k. Others are
     ignored.
@@ -188,6 +192,8 @@ class _Parser:
         if value != int(value) or value < least:
             text = self.record[column]
             raise UserError(f"{self.place}: {column} is {text}; it must be a whole number of at least {least}")
+        if value > _LARGEST:
+            raise UserError(f"{self.place}: {column} is {self.record[column]}; it must be at most {_LARGEST}")
         return int(value)
 
     def pattern(self, column: str) -> str:

@@ -64,6 +64,7 @@ def test_attention_and_power_have_columns_of_their_own(tmp_path: Path) -> None:
         ("sparsity", "1.0", "it must be at least 0 and below 1"),
         ("dtype", "fp8", "unknown dtype 'fp8'; did you mean"),
         ("batch", "-2", "batch is -2"),
+        ("m", "1" + "0" * 20, "it must be at most 2147483647"),
     ],
 )
 def test_a_bad_cell_is_named_with_its_row(tmp_path: Path, cell: str, text: str, problem: str) -> None:
