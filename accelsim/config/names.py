@@ -10,6 +10,8 @@ from accelsim.errors import ConfigError
 
 FOLDERS = ("hwconfigs", "workloads")
 _SUFFIXES = (".yaml", ".yml")
+_BEGUN = 6
+"""Names that are offered for their beginning, at most."""
 
 
 def folder(kind: str) -> Path:
@@ -64,9 +66,10 @@ def available(kind: str) -> list[str]:
 
 
 def near(word: str, known: Iterable[str]) -> str:
-    """``did you mean ...? allowed: ...`` for a word that is not among the known ones."""
+    """``did you mean ...? allowed: ...`` for an unknown word; names that begin with it come before alike ones."""
     known = list(known)
-    matches = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    begun = [name for name in known if word and name.startswith(word)]
+    matches = begun[:_BEGUN] or difflib.get_close_matches(word, known, n=3, cutoff=0.5)
     question = f"did you mean {' or '.join(map(repr, matches))}? " if matches else ""
     return f"{question}allowed: {', '.join(known) or 'nothing'}"
 

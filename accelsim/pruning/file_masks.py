@@ -45,7 +45,10 @@ def read_pattern_masks(path: str | Path, pattern: Pattern, shapes: Mapping[str, 
     for name, shape in shapes.items():
         if f"{_MASKS}{name}" not in arrays:
             held = [key.removeprefix(_MASKS) for key in arrays if key.startswith(_MASKS)]
-            raise OperandError(f"{path}: no mask {name}; it holds {', '.join(held) or 'none'}")
+            known = (
+                f"it holds masks of {', '.join(held)}" if held else f"masks are called {_MASKS}NAME, and none is here"
+            )
+            raise OperandError(f"{path}: no mask of {name}; {known}")
         dense = arrays[f"{_MASKS}{name}"]
         if dense.shape != shape:
             raise OperandError(f"{path}: mask {name} has shape {list(dense.shape)}, the layer [k, n] {list(shape)}")

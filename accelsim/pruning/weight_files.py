@@ -48,8 +48,11 @@ def read_tensors(path: str | Path, only: Sequence[str] = ()) -> tuple[dict[str, 
         does not hold real numbers.
     """
     suffix = Path(path).suffix
+    if Path(path).is_dir():
+        raise OperandError(f"{path}: is a folder; name a .npz or .safetensors file")
     if suffix not in (".npz", ".safetensors"):
-        raise OperandError(f"{path}: weights are read from .npz and .safetensors files, not from {suffix or 'this'!r}")
+        found = repr(suffix) if suffix else "a file without a suffix"
+        raise OperandError(f"{path}: weights are read from .npz and .safetensors files, not from {found}")
     if not Path(path).is_file():
         raise OperandError(f"{path}: no such file")
     return _from_npz(path, only) if suffix == ".npz" else _from_safetensors(path, only)
@@ -133,7 +136,8 @@ def prunable(tensors: Mapping[str, Array], named: bool) -> tuple[dict[str, Array
     if not taken:
         found = ", ".join(f"{name} {list(array.shape)}" for name, array in list(tensors.items())[:5])
         hint = "" if named else " (convolutions are taken when --only names them)"
-        raise OperandError(f"no matrix to prune among {found or 'no tensors of numbers'}{hint}")
+        among = f"no matrix to prune among {found}" if found else "no tensor of real numbers"
+        raise OperandError(f"{among}{hint}")
     return taken, [name for name in tensors if name not in taken]
 
 

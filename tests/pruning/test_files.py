@@ -76,9 +76,14 @@ def test_bfloat16_becomes_float32(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    for name, message in (("w.pt", "from .npz and .safetensors files, not from '.pt'"), ("w", "not from 'this'")):
+    for name, message in (
+        ("w.pt", "from .npz and .safetensors files, not from '.pt'"),
+        ("w", "not from a file without a suffix"),
+    ):
         with pytest.raises(OperandError, match=message):
             read_tensors(tmp_path / name)
+    with pytest.raises(OperandError, match="is a folder; name a"):
+        read_tensors(tmp_path)
     for suffix in ("npz", "safetensors"):
         path = tmp_path / f"damaged.{suffix}"
         with pytest.raises(OperandError, match="no such file"):
@@ -112,7 +117,7 @@ def test_tensors_that_are_no_weights_are_left_alone(tmp_path: Path) -> None:
     assert list(prune_file(tmp_path / "w.npz", BlockWisePattern(), only=["places"]).masks) == ["places"]
     write_safetensors(tmp_path / "flags.safetensors", "BOOL", (2,), b"\x00\x01")
     assert read_tensors(tmp_path / "flags.safetensors") == ({}, ["w"])
-    with pytest.raises(OperandError, match="among no tensors of numbers"):
+    with pytest.raises(OperandError, match="no tensor of real numbers"):
         prune_file(tmp_path / "flags.safetensors", BlockWisePattern())
 
 
@@ -188,7 +193,7 @@ def test_masks_that_do_not_fit(npz: Path, tmp_path: Path) -> None:
     pattern = BlockWisePattern(block_rows=8, block_columns=8)
     np.savez(path, **{"masks/encoder.q.weight": np.ones((40, 24), dtype=np.bool_), "other": np.ones(3)})
     for masks, message in (
-        (path, "no mask decoder.v.weight; it holds encoder.q.weight"),
+        (path, "no mask of decoder.v.weight; it holds masks of encoder.q.weight"),
         (tmp_path / "none.npz", "no such file"),
         (tmp_path, "cannot be read"),
     ):
