@@ -21,7 +21,7 @@ def table(tmp_path: Path) -> Path:
         dense(1024, 1024, 1024, 20.0, notes="trtllm_1.0.0;cuda_graph"),
         dense(9, 64, 64, 3.0, notes="hearsay"),
         dense(1024, 1024, 1024, 11.0, gpu="H100-SXM5-80GB", notes="library=cublas"),
-        dense(64, 64, 64, 3.0).replace("gemm", "spmm_2to4"),
+        dense(64, 64, 64, 3.0).replace("gemm", "spmm_vnm"),
     )
 
 
@@ -39,7 +39,7 @@ def test_one_document(table: Path, capsys: pytest.CaptureFixture[str], engine: s
         assert row["ape_percent"] == pytest.approx(ape)
     errors = [row["ape_percent"] for row in document["rows"]]
     assert document["mape_percent"] == pytest.approx(sum(errors) / 2)
-    assert document["unmodelled"][0]["reason"] == "2:4 sparsity is not modelled"
+    assert document["unmodelled"][0]["reason"] == "a V:N:M product of unknown V, N and M"
     assert document["unmodelled_count"] == 1
 
 
@@ -47,7 +47,13 @@ def test_a_report_and_a_folder(table: Path, tmp_path: Path, capsys: pytest.Captu
     out = tmp_path / "out"
     assert main(["validate", str(table), "--hw", "a100_sxm4_80gb", "--hw", "h100_sxm5", "--out", str(out)]) == 0
     captured = capsys.readouterr()
-    for text in ("a100_sxm4_80gb", "h100_sxm5", "one GPU against another", "Not predicted, 1 rows: 2:4", "'hearsay'"):
+    for text in (
+        "a100_sxm4_80gb",
+        "h100_sxm5",
+        "one GPU against another",
+        "Not predicted, 1 rows: a V:N:M product",
+        "'hearsay'",
+    ):
         assert text in captured.out
     assert captured.err == f"saved {out}\n"
     assert (out / "validation.png").read_bytes().startswith(b"\x89PNG")
@@ -63,7 +69,7 @@ def test_board_power_has_a_figure_of_its_own(tmp_path: Path) -> None:
 
 
 def test_nothing_that_is_modelled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path, dense(64, 64, 64, 3.0).replace("gemm", "spmm_2to4"))
+    path = write(tmp_path, dense(64, 64, 64, 3.0).replace("gemm", "spmm_vnm"))
     words = ["validate", str(path), "--hw", "a100_sxm4_80gb"]
     assert main([*words, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

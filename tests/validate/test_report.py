@@ -142,7 +142,7 @@ def test_a_table_is_validated(tmp_path: Path) -> None:
         tmp_path,
         dense(1024, 1024, 1024, 20.0, notes="trtllm_1.0.0;cuda_graph"),
         dense(64, 64, 64, 3.0, notes="never heard of"),
-        dense(64, 64, 64, 3.0).replace("gemm", "spmm_2to4"),
+        dense(64, 64, 64, 3.0).replace("gemm", "spmm_vnm"),
         dense(1024, 1024, 1024, 10.0, gpu="H100-SXM5-80GB", notes="library=cublas"),
         dense(64, 64, 64, 3.0, gpu="T4", dtype="fp16"),
     )
