@@ -8,6 +8,7 @@
 === =====================================================
 """
 
+import errno
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from accelsim.cli.group import SuggestingGroup
 from accelsim.errors import UserError
 
 DONE, INTERNAL, USER, INTERRUPTED = 0, 1, 2, 130
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 _CLICK_ERROR = typer.BadParameter.__mro__[2]
 """What typer's own usage errors derive from; typer carries click under a private name, hence this way to it."""
@@ -84,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         output.message(f"error: not enough memory ({error}); take smaller sizes or --no-values")
         return USER
+    except OSError as error:
+        return _full(error) if error.errno in _NO_SPACE else _internal(error, debug)
     except (typer.Abort, KeyboardInterrupt):
         output.message("interrupted")
         return INTERRUPTED
@@ -101,6 +106,13 @@ def _usage(error: Exception) -> int:
     output.message(message if type(error).__name__ == "NoArgsIsHelpError" else f"error: {message}")
     if context is not None:
         output.message(f"see: {context.command_path} --help")
+    return USER
+
+
+def _full(error: OSError) -> int:
+    """Report that there is no room for what was to be written, which is not our mistake."""
+    where = f"{error.filename}: " if error.filename else ""
+    output.message(f"error: {where}cannot be written, {error.strerror}")
     return USER
 
 

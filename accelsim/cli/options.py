@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from accelsim.cli import output
 from accelsim.cli.group import suggest
 from accelsim.errors import UserError
 
@@ -20,6 +21,7 @@ ALL_SCHEMES = (
     *("dense", "element_wise", "vector_wise", "block_wise", "n_m", "tile_wise", "tile_element_wise"),
     *("tile_vector_wise", "hdp", "tile_wise+hdp", "dense_on_unit"),
 )
+_PRUNES_NO_WEIGHTS = ("dense", "hdp", "dense_on_unit")
 ALL_ENGINES = ("events", "simpy", "estimate")
 
 Scheme = Annotated[str, typer.Option(help=f"{', '.join(ALL_SCHEMES[:-1])} or {ALL_SCHEMES[-1]}.")]
@@ -74,6 +76,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No tables and no mes
 def check_scheme(word: str) -> "SchemeName":
     """`word` if it names a scheme; else a UserError with near matches."""
     return cast("SchemeName", _known("scheme", word, ALL_SCHEMES))
+
+
+def note_idle_sparsity(scheme: str, sparsity: float | None, quiet: bool) -> None:
+    """Tell that ``--sparsity`` does nothing under a scheme that prunes no weights."""
+    if sparsity is not None and not quiet and scheme in _PRUNES_NO_WEIGHTS:
+        output.message(f"note: --sparsity {sparsity:g} has no effect, since {scheme} prunes no weights")
 
 
 def check_engine(word: str) -> "Engine_":

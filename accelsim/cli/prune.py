@@ -130,6 +130,7 @@ def _pair(option: str, text: str | None, sign: str, names: tuple[str, str]) -> d
 
 def _pattern(kind: str, given: Mapping[str, Any]) -> "Pattern":
     """The pattern that the options describe; those that were left out have the pattern's defaults."""
+    from accelsim.config.patterns import PATTERNS
     from accelsim.config.schedules import pattern_of
 
     flags = {
@@ -137,7 +138,15 @@ def _pattern(kind: str, given: Mapping[str, Any]) -> "Pattern":
         "sparsity_of": "--per-dimension",
     }  # fmt: skip
     places = {key: flags.get(key, f"--{key.replace('_', '-')}") for key in given}
-    return pattern_of(kind, {key: value for key, value in given.items() if value is not None}, places)
+    options_given = {key: value for key, value in given.items() if value is not None}
+    if kind in PATTERNS:
+        # n_m takes --sparsity as a check of n and m, though it is no field of it.
+        taken = {*PATTERNS[kind].model_fields, "sparsity"}
+        foreign = [places[key] for key in options_given if key not in taken]
+        if foreign:
+            allowed = dict.fromkeys(flags.get(key, f"--{key.replace('_', '-')}") for key in sorted(taken - {"kind"}))
+            raise UserError(f"{foreign[0]} has no meaning for {kind}; allowed: {', '.join(allowed)}")
+    return pattern_of(kind, options_given, places)
 
 
 def _stages(name: str | None, pattern: "Pattern") -> list[float] | None:

@@ -29,6 +29,7 @@ def run(
     """Run one workload on one machine under one scheme: output, cycles, energy, and where they went."""
     chosen, device = options.check_scheme(scheme), options.check_engine(engine)
     options.check_out(out)
+    options.note_idle_sparsity(chosen, sparsity, quiet or json)
     import accelsim
 
     result = accelsim.run(

@@ -1,6 +1,7 @@
 """Commands: one JSON document and nothing else, exit statuses, tables, folders."""
 
 import dataclasses
+import errno
 import json
 import subprocess
 import sys
@@ -346,6 +347,22 @@ def test_too_little_memory_is_no_internal_error(steps: Steps, capsys: pytest.Cap
     steps.raises = MemoryError("Unable to allocate 9 TiB")
     assert main(["run", "a", "b", "--json"]) == 2
     assert "not enough memory (Unable to allocate 9 TiB); take smaller sizes" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_no_internal_error(steps: Steps, capsys: pytest.CaptureFixture[str]) -> None:
+    steps.raises = OSError(errno.ENOSPC, "No space left on device", "out/result.json")
+    assert main(["run", "a", "b"]) == 2
+    assert capsys.readouterr().err == "error: out/result.json: cannot be written, No space left on device\n"
+
+
+@pytest.mark.parametrize(("scheme", "told"), [("dense", True), ("hdp", True), ("tile_wise", False)])
+def test_a_sparsity_that_prunes_nothing_is_pointed_out(
+    steps: Steps, capsys: pytest.CaptureFixture[str], scheme: str, told: bool
+) -> None:
+    assert main(["run", "a", "b", "--scheme", scheme, "--sparsity", "0.5"]) == 0
+    assert ("--sparsity 0.5 has no effect" in capsys.readouterr().err) == told
+    assert main(["run", "a", "b", "--scheme", scheme, "--sparsity", "0.5", "--json"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_names_do_not_lead_out_of_the_folder() -> None:

@@ -140,7 +140,14 @@ def test_masks_of_another_pattern(capsys: pytest.CaptureFixture[str]) -> None:
         (["--pattern", "n_m", "--nm", "2"], "--nm 2: is not of the form 2:4"),
         (["--pattern", "block_wise", "--block", "8by8"], "--block 8by8: is not of the form 32x32"),
         (["--pattern", "wise"], "unknown pattern 'wise'"),
-        (["--pattern", "element_wise", "--delta", "0.1"], "--delta: pattern.delta: unknown key 'delta'"),
+        (
+            ["--pattern", "element_wise", "--delta", "0.1"],
+            "--delta has no meaning for element_wise; allowed: --gradients, --sparsity, --threshold",
+        ),
+        (
+            ["--pattern", "n_m", "--block", "8"],
+            "--block has no meaning for n_m; allowed: --nm, --gradients, --sparsity",
+        ),
         (["--pattern", "element_wise", "--only", "c"], "w.npz: no tensor 'c'"),
         (["--pattern", "element_wise", "--orientation", "kn"], "--orientation kn: allowed: in_out, out_in"),
         (["--pattern", "element_wise", "--schedule", "none"], "unknown name 'none'"),
