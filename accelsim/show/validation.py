@@ -97,5 +97,5 @@ def _boxes(axes: "Axes", frame: pd.DataFrame, regimes: Mapping[str, str]) -> Non
     axes.set_xlim(left=0)
     axes.grid(True, axis="x")
     axes.grid(False, axis="y")
-    axes.set_xlabel("absolute error (%): median, quarters, 10 to 90 % of rows")
+    axes.set_xlabel("absolute error (%)\nbox: middle half of the rows; line: 10 to 90 % of them")
     axes.set_title("b  Errors by regime (rows)")
