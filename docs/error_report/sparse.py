@@ -40,7 +40,7 @@ def sparse_speedups(folder: Path) -> str:
     rows = []
     for machine, op, library, half, engine, part in _parts(folder):
         dense = _frame(folder, engine).query("op == 'gemm'").groupby(SHAPE)[["measured_us", "predicted_us"]].median()
-        both = part.join(dense, on=SHAPE, rsuffix="_dense", how="inner")
+        both = part.merge(dense, left_on=SHAPE, right_index=True, suffixes=("", "_dense"))
         if op != "gemm" and len(both):
             measured, predicted = (both[f"{name}_us_dense"] / both[f"{name}_us"] for name in ("measured", "predicted"))
             found = summarise(measured, predicted)

@@ -226,3 +226,27 @@ def test_the_fit_finds_the_efficiency_that_made_the_rows(gpu: Gpu, capsys: pytes
     found = script["fit"](rows, gpu, lambda share: (gpu, script["with_efficiency"](library, share)), "made up")
     assert found == pytest.approx(0.86, abs=0.003)
     assert "held out" in capsys.readouterr().out
+
+
+def test_tables_of_the_page_part_fits_from_rows_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "docs"))
+    from error_report import sparse  # type: ignore[import-not-found]
+
+    kinds = (("gemm", 0.0, 9.0, "cublas"), ("spmm_2to4", 0.5, 6.0, "cuSPARSELt"))
+    lines = [
+        f"made up,{name},fp16,{op},1,256,512,{k},{sparsity},{latency},{library}"
+        for name in ("RTX3090", "A100")
+        for op, sparsity, latency, library in kinds
+        for k in (512, 1024, 2048, 4096)
+    ]
+    dense = "made up,V100-PCIE-32GB,fp16,gemm,1,256,512,512,0.0,9.0,"
+    write(tmp_path, *lines, dense, name="gemm_sparse.csv")
+    rows = [line.split(" | ") for line in sparse.sparse(tmp_path).splitlines()[2:]]
+    assert sum(int(cells[5]) for cells in rows) == 2 * len(lines)
+    halves = {(cells[0].removeprefix("| "), cells[1], cells[3]) for cells in rows}
+    assert ("a100_sxm4_80gb", "dense", "not fitted") in halves
+    assert {"calibrated", "held out"} <= {half for gpu, _, half in halves if gpu == "rtx3090"}
+    speedups = [line.split(" | ") for line in sparse.sparse_speedups(tmp_path).splitlines()[2:]]
+    assert {cells[1] for cells in speedups} == {"2:4"}
+    assert {cells[6] for cells in speedups} == {"1.50"}
+    assert any("2:4 (cusparselt), held out" in line for line in sparse.held_out(tmp_path).splitlines())
