@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from accelsim.results.tables import unit_of
 from accelsim.show.style import DARK, PALETTE, label_of, new_figure, style
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
 _MARKERS = "osD^vP*X"
 _LINES = len(PALETTE)
 _PANELS = 9
+_SPAN = 20
+"""Largest over smallest value above which an axis is logarithmic."""
 
 
 def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], quantity: str = "latency_us") -> "Figure":
-    """`quantity` over the axes of a sweep: the axis with most values along x, one as lines, the rest as panels.
+    """`quantity` over the axes of a sweep: that with most values along x, one as lines, the rest as panels.
 
-    Where the rest takes too many panels, each point is the best (smallest) over it, and the title says so.
+    Axes of names come after those of numbers; if one is along x, its points are not connected. The quantity is
+    logarithmic where it spans more than a factor of 20. Where the rest takes too many panels, each point is the best
+    (smallest) over it, and the title says so.
 
     Parameters
     ----------
@@ -39,7 +44,8 @@ def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], quantity: str = "late
     frame = frame[frame[quantity].notna()] if quantity in frame.columns else frame.iloc[:0]
     if frame.empty:
         raise ValueError(f"no point of the sweep has {quantity}")
-    varied = sorted((axis for axis in axes if frame[axis].nunique() > 1), key=lambda axis: -frame[axis].nunique())
+    varied = [axis for axis in axes if frame[axis].nunique() > 1]
+    varied.sort(key=lambda axis: (not is_numeric_dtype(frame[axis]), -frame[axis].nunique()))
     x, lines, rest = (varied or list(axes))[0], varied[1] if len(varied) > 1 else None, varied[2:]
     panels = list(_panels(frame, rest))
     if len(panels) > _PANELS:
@@ -54,8 +60,7 @@ def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], quantity: str = "late
             panel.set_title(title)
         for panel in grid[len(panels) :]:
             panel.set_visible(False)
-        # Panels share the axis: its limit has to leave room for the largest point of any of them.
-        grid[0].set_ylim(0, 1.06 * float(frame[quantity].max()) or 1.0)
+        _scale(grid[0], frame[quantity])
         _legend(figure, grid[0], lines)
         unit = unit_of(quantity)
         figure.supylabel(label_of(quantity.removesuffix(f"_{unit}")) + (f" ({unit})" if unit else ""), fontsize=9)
@@ -72,22 +77,37 @@ def _panels(frame: pd.DataFrame, rest: Sequence[str]) -> Iterator[tuple[str, pd.
         yield ", ".join(f"{_short(axis)} {value}" for axis, value in named), points
 
 
+def _scale(axes: "Axes", values: "pd.Series[float]") -> None:
+    """Panels share the axis of the quantity: its limits have to leave room for every point of any of them."""
+    low, high = float(values.min()), float(values.max())
+    if 0 < low < high / _SPAN:
+        axes.set_yscale("log")
+        axes.set_ylim(low / 1.3, high * 1.3)
+    else:
+        axes.set_ylim(0, 1.06 * high or 1.0)
+
+
 def _draw(axes: "Axes", points: pd.DataFrame, x: str, lines: str | None, quantity: str) -> None:
-    ticks = sorted(points[x].unique())
+    numbers = is_numeric_dtype(points[x])
+    ticks = sorted(points[x].unique()) if numbers else list(points[x].unique())
     positions = {value: index for index, value in enumerate(ticks)}
-    groups = [("", points)] if lines is None else list(points.groupby(lines, sort=True))
+    groups = [("", points)] if lines is None else list(points.groupby(lines, sort=is_numeric_dtype(points[lines])))
     for index, (name, group) in enumerate(groups):
         best = group.groupby(x, sort=True)[quantity].min()
         colour = PALETTE[index % _LINES] if len(groups) <= 2 * _LINES else DARK
         axes.plot(
             [positions[value] for value in best.index], best.to_numpy(), color=colour,
-            marker=_MARKERS[index % len(_MARKERS)], linestyle="-" if index < _LINES else "--",
-            markersize=4.5, linewidth=1.3, label=str(name),
+            marker=_MARKERS[index % len(_MARKERS)], markersize=4.5, linewidth=1.3,
+            linestyle=("-" if index < _LINES else "--") if numbers else "none", label=_tick(name, lines),
         )  # fmt: skip
-    axes.set_xticks(range(len(ticks)), [_tick(value) for value in ticks])
+    axes.set_xticks(range(len(ticks)), [_tick(value, x) for value in ticks])
     if len(ticks) > 10:
         axes.set_xticks(range(0, len(ticks), -(-len(ticks) // 8)))
-        axes.set_xticklabels([_tick(ticks[int(index)]) for index in axes.get_xticks()])
+        axes.set_xticklabels([_tick(ticks[int(index)], x) for index in axes.get_xticks()])
+    if not numbers:
+        axes.tick_params(axis="x", labelrotation=30)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.35, len(ticks) - 0.65)
     axes.grid(True, axis="y")
 
@@ -102,5 +122,5 @@ def _short(path: str) -> str:
     return label_of(path.rsplit(".", 1)[-1])
 
 
-def _tick(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _tick(value: object, axis: str | None) -> str:
+    return f"{value:g}" if isinstance(value, float) else label_of(str(value)) if axis == "scheme" else str(value)

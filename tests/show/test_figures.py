@@ -159,8 +159,21 @@ def test_sweep_leaves_failed_points_out() -> None:
 def test_sweep_of_names() -> None:
     frame = pd.DataFrame({"scheme": ["hdp", "dense"], "latency_us": [1.0, 2.0]})
     axes = sweep_figure(frame, ["scheme"]).axes[0]
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["dense", "hdp"]
-    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [2.0, 1.0])
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["HDP", "dense"]
+    drawn = dict(zip(axes.lines[0].get_xdata(), axes.lines[0].get_ydata(), strict=True))
+    assert drawn == {0: 1.0, 1: 2.0}
+    assert axes.lines[0].get_linestyle() == "None"  # nothing lies between two names
+
+
+def test_sweep_has_numbers_along_x_and_names_as_lines() -> None:
+    schemes, sparsities = ("dense", "tile_wise", "element_wise"), (0.5, 0.9)
+    rows = [(scheme, sparsity, 10.0**index) for index, scheme in enumerate(schemes) for sparsity in sparsities]
+    figure = sweep_figure(pd.DataFrame(rows, columns=["scheme", "sparsity", "latency_us"]), ["scheme", "sparsity"])
+    axes = figure.axes[0]
+    assert figure.get_supxlabel() == "sparsity"
+    assert [line.get_label() for line in axes.lines] == ["dense", "tile-wise", "element-wise"]
+    assert axes.get_yscale() == "log"
+    assert axes.get_ylim()[0] < 1 < 100 < axes.get_ylim()[1]
 
 
 def test_sweep_of_one_point() -> None:
