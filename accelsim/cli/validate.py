@@ -38,7 +38,15 @@ def validate(
             help="GPU of the table that the machine stands for, one for each --hw; left out, those it is known as.",
         ),
     ] = None,
-    set_: options.Sets = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            show_default=False,
+            help="Override a field of hardware, mapping, workload.caches or workload.launch; any number of times.",
+        ),
+    ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option(

@@ -15,6 +15,9 @@ from accelsim.validate.predict import Defaults, ValidationEngine, predict
 from accelsim.validate.report import Validation, counted_conditions, frame_of
 from accelsim.validate.rows import MeasuredRow, read_rows
 
+_SETTABLE = ("hardware", "mapping", "workload.caches", "workload.launch")
+"""What overrides may change: all else stands in the rows."""
+
 
 def validate(
     measured: str | Path,
@@ -51,9 +54,11 @@ def validate(
     Raises
     ------
     UserError
-        When the table is unfit (with the row), no row belongs to a machine, or a mechanism does not exist.
+        When the table is unfit (with the row), no row belongs to a machine, a mechanism does not exist, or a field of
+        `sets` has no part in a validation.
     """
     switches = Switches(mechanisms(without))
+    _check_sets(sets)
     rows = read_rows(measured)
     if not hardware:
         raise UserError("name at least one machine")
@@ -88,6 +93,14 @@ def validate(
     left_out = Counter(row.gpu for row in rows if row.row not in taken)
     frame = pd.concat(frames, ignore_index=True)
     return Validation(engine, frame, *counted_conditions(told), dict(sorted(left_out.items())), tuple(remarks))
+
+
+def _check_sets(sets: Sequence[str]) -> None:
+    """Refuse overrides that would change nothing, since rows tell sizes and formats."""
+    for text in sets:
+        path = text.partition("=")[0].strip()
+        if not any(path == part or path.startswith(f"{part}.") for part in _SETTABLE):
+            raise UserError(f"--set {text}: has no part in a validation; allowed: {', '.join(_SETTABLE)}")
 
 
 def rows_of(

@@ -87,6 +87,7 @@ def test_nothing_that_is_modelled(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["--hw", "a100_sxm4_80gb", "--out", str(Path(__file__).parent)], "holds something else"),
         (["--hw", "t4"], "no row of t4"),
         ([], "--hw"),
+        (["--hw", "a100_sxm4_80gb", "--set", "workload.m=7"], "--set workload.m=7: has no part in a validation"),
         (["--hw", "a100_sxm4_80gb", "--set", "hardware.clokc=1 GHz"], "clokc"),
     ],
 )
