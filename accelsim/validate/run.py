@@ -35,7 +35,7 @@ def validate(
     measured : str or path-like
         CSV (see `accelsim.validate.rows.read_rows`).
     hardware : sequence of str
-        Names or paths of GPUs or systems, each at most once.
+        Names or paths of GPUs or systems, each at most once; one alone will do, as for `gpus` and `without`.
     engine : str
         estimate (closed form) or events.
     gpus : sequence of str
@@ -57,6 +57,7 @@ def validate(
         When the table is unfit (with the row), no row belongs to a machine, a mechanism does not exist, or a field of
         `sets` has no part in a validation.
     """
+    hardware, gpus, without = map(_listed, (hardware, gpus, without))
     switches = Switches(mechanisms(without))
     _check_sets(sets)
     rows = read_rows(measured)
@@ -95,9 +96,14 @@ def validate(
     return Validation(engine, frame, *counted_conditions(told), dict(sorted(left_out.items())), tuple(remarks))
 
 
+def _listed(texts: Sequence[str]) -> Sequence[str]:
+    """One text alone stands for a list of it, and not for its letters."""
+    return (texts,) if isinstance(texts, str) else texts
+
+
 def _check_sets(sets: Sequence[str]) -> None:
     """Refuse overrides that would change nothing, since rows tell sizes and formats."""
-    for text in sets:
+    for text in [] if isinstance(sets, str) else sets:  # load_config says that it wants a list
         path = text.partition("=")[0].strip()
         if not any(path == part or path.startswith(f"{part}.") for part in _SETTABLE):
             raise UserError(f"--set {text}: has no part in a validation; allowed: {', '.join(_SETTABLE)}")

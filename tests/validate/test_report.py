@@ -179,7 +179,9 @@ def test_settings_hold_for_the_machine_and_for_what_rows_do_not_tell(tmp_path: P
     path = write(tmp_path, dense(512, 512, 512, 9.0), dense(512, 512, 512, 9.0, notes="cuda_graph"))
     base = validate(path, ["a100_sxm4_80gb"]).frame["predicted_us"]
     slow = validate(path, ["a100_sxm4_80gb"], sets=["hardware.clock=700 MHz"]).frame["predicted_us"]
-    stream = validate(path, ["a100_sxm4_80gb"], sets=["workload.launch=stream"]).frame["predicted_us"]
+    with pytest.raises(UserError, match="not the text"):
+        validate(path, "a100_sxm4_80gb", sets="hardware.clock=700 MHz")
+    stream = validate(path, "a100_sxm4_80gb", sets=["workload.launch=stream"]).frame["predicted_us"]
     assert (slow > base).all()
     assert stream[0] > base[0]
     assert stream[1] == base[1]
