@@ -224,6 +224,10 @@ def _spread(rows: list[int]) -> str:
 def _notes(pruned: "Pruned") -> list[str]:
     asked = pruned.pattern.total_sparsity
     notes = []
+    vectors = pruned.pattern.kind in ("vector_wise", "tile_vector_wise")
+    if vectors and not pruned.given_masks and abs(asked - pruned.pattern.sparsity) > _FAR:
+        whole, wanted = output.percent(asked), output.percent(pruned.pattern.sparsity)
+        notes.append(f"asked for {wanted}: a vector keeps a whole number of weights, which makes {whole}")
     if not pruned.given_masks and abs(pruned.sparsity - asked) > _FAR:
         notes.append(f"asked for {output.percent(asked)}: columns, rows or blocks are counted, whose sizes differ")
     if pruned.skipped:

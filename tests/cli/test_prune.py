@@ -158,6 +158,14 @@ def test_mistakes(words: list[str], message: str, capsys: pytest.CaptureFixture[
     assert message in refused(capsys, "w.npz", *words)
 
 
+@pytest.mark.parametrize(("sparsity", "told"), [("0.9", "a whole number of weights, which makes 93.8 %"), ("0.75", "")])
+def test_rounding_to_whole_vectors_is_pointed_out(sparsity: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prune", "w.npz", "--pattern", "vector_wise", "--sparsity", sparsity]) == 0
+    printed = capsys.readouterr().out
+    assert told in printed
+    assert bool(told) == ("whole number" in printed)
+
+
 def test_files_with_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
     np.savez("nan.npz", q=np.array([[1.0, np.nan]]))
     assert "q[0, 1] is nan" in refused(capsys, "nan.npz", "--pattern", "element_wise")
