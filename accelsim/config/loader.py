@@ -19,7 +19,7 @@ from accelsim.config.documents import Assignment, assign, extended, open_documen
 from accelsim.config.hardware import AttentionUnit, EnergyTable, Gpu, Library, System
 from accelsim.config.names import available, built_in, find, near
 from accelsim.config.options import Hdp, Mapping
-from accelsim.config.pattern_options import PATTERN_OPTIONS
+from accelsim.config.pattern_options import NM, PATTERN_OPTIONS
 from accelsim.config.scheme import Engine, RunConfig, SchemeName
 from accelsim.config.workload import (
     AttentionWorkload,
@@ -197,7 +197,19 @@ def load_config(
         "masks": None if masks is None else _existing(_arrays(masks), Place(option="masks")),
         "force": force,
     }
-    return build(RunConfig, Document(data, {(): Place(option="run")}), "run")
+    config = build(RunConfig, Document(data, {(): Place(option="run")}), "run")
+    if sparsity is not None and scheme.partition("+")[0] == "n_m":
+        _check_groups(config.n_m, sparsity)
+    return config
+
+
+def _check_groups(groups: NM, sparsity: float) -> None:
+    """N:M prunes a share of its own; a sparsity that is given must be that one."""
+    if abs(groups.total_sparsity - sparsity) > 1e-6:
+        raise ConfigError(
+            f"sparsity {sparsity}: {groups.n}:{groups.m} prunes {groups.total_sparsity:.4g} of the weights; "
+            "set n_m.n and n_m.m instead"
+        )
 
 
 def _with_sparsity(sets: Sequence[str], scheme: str, sparsity: float | None) -> Sequence[str]:
@@ -205,7 +217,7 @@ def _with_sparsity(sets: Sequence[str], scheme: str, sparsity: float | None) -> 
         return sets
     key = scheme.partition("+")[0]
     if key == "n_m":
-        raise ConfigError(f"sparsity {sparsity}: n_m prunes 1 - n/m of the weights; set n_m.n and n_m.m instead")
+        return sets
     option = f"{key if key in PATTERN_OPTIONS else 'tile_wise'}.sparsity"
     twice = [text for text in sets if text.partition("=")[0].strip() == option]
     if twice:

@@ -165,8 +165,9 @@ def test_what_cannot_run_is_refused(scheme: str, sets: list[str], match: str) ->
 
 def test_sparsity_is_that_of_the_scheme() -> None:
     assert run("block_wise", values=False, sparsity=0.5).summary["weight_sparsity"] == pytest.approx(0.5, abs=0.01)
-    with pytest.raises(UserError, match="n_m prunes 1 - n/m"):
-        run("n_m", values=False, sparsity=0.5)
+    assert run("n_m", values=False, sparsity=0.5).summary["weight_sparsity"] == 0.5
+    with pytest.raises(UserError, match="2:4 prunes 0.5"):
+        run("n_m", values=False, sparsity=0.8)
     with pytest.raises(UserError, match="give one of them"):
         run("block_wise", "block_wise.sparsity=0.5", values=False, sparsity=0.5)
     both = accelsim.compare("a100_sxm4_80gb", "gemm_1024", schemes=["n_m", "block_wise"], sparsity=0.8, values=False)
