@@ -82,6 +82,9 @@ class Launch(Spec):
     """From a split-K kernel to the one that adds up its parts, which is queued behind it."""
     start_drain: Time
     """First instruction and last write of a kernel, beyond the work of its thread blocks."""
+    sync: Time | None = None
+    """From launching a kernel that does nothing on an idle device to the host's knowing that it has ended: what
+    launching and waiting for each product adds to its thread blocks' work. Left out, no product is launched so."""
 
 
 class PowerLimit(Spec):
@@ -309,6 +312,8 @@ class Library(Spec):
     """Kernels that start later than others."""
     efficiency: float = Field(default=1.0, ge=1e-3, le=1)
     """Rate of its main loops over what the machine's `tensor_efficiency` gives: older kernels issue less well."""
+    epilogue: float | None = Field(default=None, ge=1e-3, le=1)
+    """Rate of its epilogues over the machine's `epilogue`. Left out, the same."""
     sources: dict[str, str]
 
     @model_validator(mode="after")

@@ -105,6 +105,10 @@ def gpu_digest(gpu: Gpu) -> str:
     for key in ("library", "energy"):
         table = _table(key, document[key])
         document[key] = {name: value for name, value in table.items() if name not in {"name"} | _SPARSE}
+    # Waiting for the host belongs to how products are launched; a menu without epilogue has the machine's.
+    del document["launch"]["sync"]
+    if document["library"]["epilogue"] is None:
+        del document["library"]["epilogue"]
     actions = document["energy"]["actions"]
     document["energy"]["actions"] = {name: value for name, value in actions.items() if not name.startswith("sparse_")}
     text = json.dumps(_strip(document), sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -43,8 +43,8 @@ class _Workload(Spec):
     """What lies in L2 when a kernel starts."""
     operands: Operands = Operands()
     """How synthetic operands are drawn."""
-    launch: Literal["graph", "stream"] = "graph"
-    """Whether kernels replay from a graph or are launched one by one."""
+    launch: Literal["graph", "stream", "sync"] = "graph"
+    """Whether kernels replay from a graph, are launched one by one, or are each launched and waited for."""
     defaults: Defaults = Defaults()
     """Options that hold for this workload unless ``--set`` says otherwise."""
 

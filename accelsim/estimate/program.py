@@ -178,13 +178,14 @@ def _schedule(program: DeviceProgram, launches: _Launches) -> tuple[IntArray, In
             order = np.argpartition(free, needed - 1)[:needed]
             start = np.maximum(max(active, dealt), free[order])
             dispatch[index] = int(start.min())
-            # Of one wave, the last slot to be free decides; of several, thread blocks even it out.
-            base = start.max() if blocks <= launches.slots[index] else start.mean()
             first = int(program.launch_first_block[index])
             work += float(work_of[first + blocks] - work_of[first])
-            done = max(base + launches.time[index], work)
+            # Thread blocks of one wave hold the slots that they find free; several waves even slots out.
+            alone = start if blocks <= launches.slots[index] else np.full(needed, start.mean())
+            leave = alone + launches.time[index]
+            done = max(float(leave.max()), work)
             dealt = max(dealt, done - launches.last_wave_time[index])
-            free[order] = done
+            free[order] = leave + (done - leave.max())
             end[index] = int(np.ceil(done))
         for follower in followers.get(index, []):
             after = int(end[index] + program.launch_gap[follower])

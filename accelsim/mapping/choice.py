@@ -218,7 +218,7 @@ def machine_numbers(gpu: Gpu, library: Library) -> GemmMachine:
         miss_latency=gpu.miss_latency,
         l2_capacity=gpu.l2.capacity,
         block_setup=gpu.block_setup,
-        epilogue_rate=gpu.epilogue,
+        epilogue_rate=gpu.epilogue * (library.epilogue or 1.0),
         shared_rate=gpu.shared_memory.bandwidth,
         launch=launch,
         reduce_gap=gpu.clock * gpu.launch.reduce,

@@ -100,6 +100,7 @@ def plan_gemm(
         activations=how.activations,
         shared_layout=mapping.shared_layout,
         efficiency=library.efficiency_of(how.family),
+        epilogue=library.epilogue or 1.0,
         weights=weights,
         padded_k=padded_k,
         execution=how,
@@ -126,6 +127,7 @@ def _plan_dense(gemm: Gemm, gpu: Gpu, library: Library, mapping: Mapping, caches
         activations=gemm.a_layout,
         shared_layout=mapping.shared_layout,
         efficiency=library.efficiency,
+        epilogue=library.epilogue or 1.0,
         start_delay=_start_delay(gemm, len(blocks), library),
     )
 

@@ -140,6 +140,8 @@ class GemmPlan:
     shared_layout: str = "swizzled"
     efficiency: float = 1.0
     """Of the library that the kernel is from: its main loop's rate over the machine's."""
+    epilogue: float = 1.0
+    """Likewise of its epilogue."""
     weights: PlannedWeights | None = None
     """Packed weights; None when the product is dense."""
     padded_k: int | None = None

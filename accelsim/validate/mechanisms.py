@@ -195,7 +195,13 @@ MECHANISMS: dict[str, Mechanism] = {
             "launch",
             "a kernel takes time to launch, to start and to drain",
             "none",
-            gpu={"launch.graph": 0.0, "launch.stream": 0.0, "launch.host": 0.0, "launch.start_drain": 0.0},
+            gpu={
+                "launch.graph": 0.0,
+                "launch.stream": 0.0,
+                "launch.host": 0.0,
+                "launch.start_drain": 0.0,
+                "launch.sync": 0.0,
+            },
         ),
         Mechanism(
             "whole_waves",

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-Launch = Literal["graph", "stream", "kernel"]
+Launch = Literal["graph", "stream", "sync", "kernel"]
 Warm = Literal["none", "activations", "weights", "both"]
 
-LAUNCHES: tuple[Launch, ...] = ("graph", "stream", "kernel")
+LAUNCHES: tuple[Launch, ...] = ("graph", "stream", "sync", "kernel")
 WARM: tuple[Warm, ...] = ("none", "activations", "weights", "both")
 STRATEGIES = ("merged", "padded_batch", "stream")
 
@@ -28,7 +28,8 @@ class Conditions:
     order: str | None = None
     """row or column: how matrices lie in memory."""
     launch: Launch | None = None
-    """Replayed from a graph, launched in a stream, or the kernel's time alone (without any launch)."""
+    """Replayed from a graph, launched in a stream, launched and waited for, or the kernel's time alone (without any
+    launch)."""
     copies: int | None = None
     """Copies of the weights that are gone through in turn: they stay in L2 if all of them fit."""
     warm: Warm | None = None
@@ -75,14 +76,16 @@ _RULES: tuple[_Rule, ...] = (
     (r"row[_-]?major", _always(order="row")),
     (r"cublas(?:Lt|GemmEx)?(?: .*)?", _always(library="cublas")),
     (r"nn\.Linear dense", _always(library="cublas")),
+    # The tile-wise experiments wait for the device after each product: a dense kernel, or one for each weight tile in a
+    # stream of its own.
+    (r"CUTLASS1\.3 volta884", _always(library="cutlass", launch="sync")),
+    (r"StreamMaskedGEMM", _always(library="cutlass", launch="sync", strategy="stream")),
     (r"cutlass *v?[\d.]*(?: \w+)?", _always(library="cutlass")),
     (r"cusparselt(?: v?[\d.]+)?", _always(library="cusparselt")),
     (r"spatha(?: V=(\d+) (\d+):(\d+))?", lambda match: {
         "library": "spatha", **({} if match[1] is None else {"pattern": f"{match[1]}:{match[2]}:{match[3]}"}),
     }),
     (r"(?:best )?tile (\d+)x(\d+)x(\d+)(?: stages=(\d+))?", _tile),
-    # The tile-wise experiments: every weight tile a CUTLASS kernel in a stream of its own.
-    (r"StreamMaskedGEMM", _always(library="cutlass", launch="stream", strategy="stream")),
     (r"(?:\w+_)?flash_attn(?:_fa\d)?|flash_attention|torch_flow", _always(library="flash_attention")),
     (r"(?:bad|untuned) kernel.*", lambda match: {"flaw": match[0].lower()}),
     (r"library=(\w+)", lambda match: {"library": match[1].lower()}),

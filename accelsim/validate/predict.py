@@ -176,6 +176,8 @@ def _not_modelled(row: MeasuredRow, gpu: Gpu) -> str:
         return "fused attention is not modelled"
     if row.conditions.flaw:
         return f"its notes call it {row.conditions.flaw!r}, which no menu of kernels tells"
+    if row.conditions.launch == "sync" and gpu.launch.sync is None:
+        return f"launched and waited for, and {gpu.name} does not say what that takes (launch.sync)"
     if row.op in SPARSE_OPS:
         return not_sparse(row, gpu)
     if row.op not in ("gemm", "tilewise"):
@@ -326,7 +328,7 @@ def _simulate_one(case: _Case, gpu: Gpu, engine: ValidationEngine, library: Libr
         counts,
         gpu,
         case.caches,
-        "stream" if case.launch == "stream" else "graph",
+        case.launch if case.launch in ("stream", "sync") else "graph",
         ELEMENT_BYTES[gemm.dtype],
         OUTPUT_BYTES[gemm.dtype],
     )
@@ -384,6 +386,10 @@ def _estimate(
 
 
 def _overhead(launch: Launch, gpu: Gpu) -> float:
-    """Seconds from the kernel before it to the first thread block; without a launch, the kernel's own part of it."""
+    """Seconds from the kernel before it to the first thread block, and to the host if it waits; without a launch, the
+    kernel's own part of it."""
+    if launch == "sync":
+        assert gpu.launch.sync is not None
+        return gpu.launch.sync
     gap = {"graph": gpu.launch.graph, "stream": gpu.launch.stream, "kernel": 0.0}[launch]
     return gap + gpu.launch.start_drain

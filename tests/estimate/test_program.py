@@ -86,3 +86,19 @@ def test_a_deadlock_is_an_error() -> None:
     program = dense_program(16, 16, 64, A100, Tile(16, 16, 32, 3, 32))
     with pytest.raises(RuntimeError, match=r"launches \[0\] wait"):
         estimate_program(replace(program, launch_after=np.array([0])))
+
+
+def test_launches_side_by_side_fill_the_slots_that_others_leave() -> None:
+    """Three launches of five thread blocks on eight slots: two waves, where one after another would be three."""
+    whole = replace(dense_program(15 * 128, 128, 4096, replace(A100, sm_count=8), Tile(128, 128, 32, 3, 128)))
+    apart = {
+        field.name: np.repeat(getattr(whole, field.name), 3)
+        for field in fields(whole)
+        if field.name.startswith("launch_")
+    }
+    apart |= {"launch_first_block": np.array([0, 5, 10]), "launch_block_count": np.array([5, 5, 5])}
+    side_by_side = replace(whole, max_blocks_per_sm=1, **apart)
+    alone = estimate_program(replace(side_by_side, launch_after=np.array([-1, 0, 1])))
+    found, exact = estimate_program(side_by_side), run_events(side_by_side)
+    assert found.end == pytest.approx(exact.end, rel=0.1)
+    assert found.end == pytest.approx(alone.end * 2 / 3, rel=0.1)

@@ -19,10 +19,10 @@ FORMS = {
     "Spatha V=128 2:10;best tile 128x64x32 stages=2": Conditions(
         library="spatha", pattern="128:2:10", tile=(128, 64, 32), stages=2
     ),
-    "CUTLASS1.3 volta884;run1": Conditions(library="cutlass"),
+    "CUTLASS1.3 volta884;run1": Conditions(library="cutlass", launch="sync"),
     "CUTLASS;batch=4": Conditions(library="cutlass"),
     "StreamMaskedGEMM;N_pruned=384;K_pruned=1536;sparse=B(weights)": Conditions(
-        library="cutlass", launch="stream", strategy="stream"
+        library="cutlass", launch="sync", strategy="stream"
     ),
     "nn.Linear dense;batch=4 folded into n;2023-04-07": Conditions(library="cublas"),
     "trtllm/1.0.0;torch_flow": Conditions(library="flash_attention", copies=6),

@@ -133,3 +133,22 @@ def test_a_format_that_the_gpu_lacks_is_the_users_mistake() -> None:
     v100 = load_hardware("v100_sxm2").gpu
     with pytest.raises(UserError, match=r"row 1 \(line 2\): v100_sxm2 cannot multiply bf16; it takes fp16"):
         predict([replace(row(8, 8, 8), dtype="bf16")], v100)
+
+
+@pytest.mark.parametrize("engine", ["estimate", "events"])
+def test_waiting_for_each_product_takes_a_round_trip(engine: str) -> None:
+    gpu = load_hardware("v100_pcie").gpu
+    told = [row(1024, 1024, 1024, launch=launch) for launch in ("stream", "sync")]
+    stream, sync = (found.latency_us for found in predict(told, gpu, engine=engine))  # type: ignore[arg-type]
+    assert gpu.launch.sync is not None
+    assert stream is not None
+    assert sync is not None
+    expected = 1e6 * (gpu.launch.sync - gpu.launch.stream - gpu.launch.start_drain)
+    assert sync - stream == pytest.approx(expected, rel=1e-3)
+
+
+def test_waiting_needs_to_be_described(a100: Gpu) -> None:
+    assert "launch.sync" in predict([row(512, 512, 512, launch="sync")], a100)[0].reason
+    workload = GemmWorkload(kind="gemm", m=512, n=512, k=512, launch="sync")
+    with pytest.raises(UserError, match="launch may be graph or stream"):
+        accelsim.run("a100_sxm4_80gb", workload, values=False)

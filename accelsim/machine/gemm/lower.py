@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from accelsim.config.hardware import Gpu
 from accelsim.config.workload import Caches
+from accelsim.errors import MappingError
 from accelsim.estimate.gemm import REDUCE_ELEMENTS, REDUCE_WINDOW
 from accelsim.machine.gemm.element_operands import element_operands
 from accelsim.machine.gemm.operands import operand_a, operand_b
@@ -51,9 +52,20 @@ class Clockwork:
         return self.gpu.dram.bandwidth * self.gpu.dram.efficiency / self.gpu.clock
 
     def launch_overhead(self, launch: str) -> int:
-        """Ticks before a kernel's first thread block: from the kernel before it, and its start and drain."""
-        gap = self.gpu.launch.graph if launch == "graph" else self.gpu.launch.stream
-        return self.seconds(gap + self.gpu.launch.start_drain)
+        """Ticks before a kernel's first thread block: from the kernel before it, and its start and drain; under sync
+        all that launching and waiting take, as if both came first.
+
+        Raises
+        ------
+        MappingError
+            The GPU does not say what waiting for a kernel takes.
+        """
+        costs = self.gpu.launch
+        if launch == "sync":
+            if costs.sync is None:
+                raise MappingError(f"{self.gpu.name} has no launch.sync; launch may be graph or stream")
+            return self.seconds(costs.sync)
+        return self.seconds((costs.graph if launch == "graph" else costs.stream) + costs.start_drain)
 
     def machine(self) -> Fields:
         """The fields of a `DeviceProgram` that describe the device."""
@@ -104,8 +116,10 @@ def _warm(tile_bytes: IntArray, groups: list[IntArray], capacity: int) -> IntArr
 def _launches(plan: GemmPlan, clock: Clockwork, launch: str) -> Fields:
     """Launch rows of the plan's own kernels: when the host makes them known, and what precedes each in its stream."""
     gpu, count = clock.gpu, len(plan.launches)
-    overhead = clock.launch_overhead(launch) + clock.seconds(plan.start_delay)
-    every = clock.seconds(gpu.launch.host if launch == "stream" else gpu.launch.graph)
+    first = clock.launch_overhead(launch) + clock.seconds(plan.start_delay)
+    # The host waits for all launches of a product together: within a stream they follow each other as ever.
+    gap = clock.launch_overhead("stream") if launch == "sync" else first
+    every = clock.seconds(gpu.launch.graph if launch == "graph" else gpu.launch.host)
     last: dict[int, int] = {}
     after = []
     for index, item in enumerate(plan.launches):
@@ -117,9 +131,9 @@ def _launches(plan: GemmPlan, clock: Clockwork, launch: str) -> Fields:
         return np.full(count, value, np.int64)
 
     return {
-        "launch_release": overhead + every * np.arange(count, dtype=np.int64),
+        "launch_release": first + every * np.arange(count, dtype=np.int64),
         "launch_after": np.asarray(after, np.int64),
-        "launch_gap": whole(overhead),
+        "launch_gap": whole(gap),
         "launch_first_block": np.asarray([item.first_block for item in plan.launches], np.int64),
         "launch_block_count": np.asarray([item.block_count for item in plan.launches], np.int64),
         "launch_shared_bytes": whole(tile.shared_bytes),
@@ -154,7 +168,12 @@ def _block_times(plan: GemmPlan, counts: BlockCounts, clock: Clockwork) -> Field
         "block_port": clock.stream(loads, gpu.l2.port),
         "block_l2": clock.stream(delivered, gpu.l2.bandwidth),
         "block_load_bytes": delivered,
-        **writes(counts.output_bytes, clock, counts.output_bytes * (0 if _parts_stay(plan, counts, gpu) else 1)),
+        **writes(
+            counts.output_bytes,
+            clock,
+            counts.output_bytes * (0 if _parts_stay(plan, counts, gpu) else 1),
+            gpu.epilogue * plan.epilogue,
+        ),
     }
 
 
@@ -218,10 +237,11 @@ def _columns(plan: GemmPlan) -> int:
     return int(plan.weights.column_count[plan.weights.row_count > 0].sum())
 
 
-def writes(written: IntArray, clock: Clockwork, to_dram: IntArray) -> Fields:
-    """Epilogues that write so many bytes, of which some go on to DRAM."""
+def writes(written: IntArray, clock: Clockwork, to_dram: IntArray, rate: float | None = None) -> Fields:
+    """Epilogues that write so many bytes, of which some go on to DRAM; at a rate of their SM other than the GPU's, if
+    one is given."""
     return {
-        "block_epilogue": np.maximum(1, clock.stream(written, clock.gpu.epilogue)),
+        "block_epilogue": np.maximum(1, clock.stream(written, rate or clock.gpu.epilogue)),
         "block_epilogue_l2": clock.stream(written, clock.gpu.l2.bandwidth),
         "block_epilogue_dram": clock.stream(to_dram, clock.dram_rate),
         "block_epilogue_bytes": written,
@@ -242,7 +262,7 @@ def gemm_program(
     caches : Caches
         Which operands lie in L2 at the start.
     launch : str
-        ``graph`` or ``stream``.
+        ``graph``, ``stream`` or ``sync``.
     element_bytes, output_bytes : int
         Bytes of an operand's element and of an element of the output.
     """
