@@ -59,7 +59,8 @@ def test_nothing_is_left_out_but_installing_and_fitting() -> None:
     left_out = [
         block.text for path in PAGES for block in blocks_of(_page(path)) if block.language == "sh" and not block.is_run
     ]
-    assert all(any(word in text for word in ("make ", "pip install", "calibrate-hw", "accuracy-hw")) for text in left_out)
+    words = ("make ", "pip install", "calibrate-hw", "accuracy-hw")
+    assert all(any(word in text for word in words) for text in left_out)
 
 
 def test_make_demo_runs_the_comparisons_that_the_readme_shows() -> None:

@@ -166,7 +166,7 @@ def test_what_cannot_run_is_refused(scheme: str, sets: list[str], match: str) ->
 def test_sparsity_is_that_of_the_scheme() -> None:
     assert run("block_wise", values=False, sparsity=0.5).summary["weight_sparsity"] == pytest.approx(0.5, abs=0.01)
     assert run("n_m", values=False, sparsity=0.5).summary["weight_sparsity"] == 0.5
-    with pytest.raises(UserError, match="2:4 prunes 0.5"):
+    with pytest.raises(UserError, match="2:4 prunes"):
         run("n_m", values=False, sparsity=0.8)
     with pytest.raises(UserError, match="give one of them"):
         run("block_wise", "block_wise.sparsity=0.5", values=False, sparsity=0.5)
