@@ -24,15 +24,17 @@
 # stream of its own. Its masks are random and balanced, every tile with as many rows as the next; ours are drawn that
 # way too.
 #
-# **Machine and data.** `v100_pcie` with the menu `cutlass_volta` (thread blocks of 128 x 128 x 32, two stages) and
-# kernels launched one by one. Measured times are typed from the artifact's README into `data/tile_wise_v100.yaml`,
-# which cites each. Times need no values, so products are not computed here.
+# **Machine and data.** `v100_pcie` with the menu `cutlass_volta` (thread blocks of 128 x 128 x 32, two stages). As in
+# the artifact's timing loop, the host launches a product's kernels and waits for them, every time anew; what that takes
+# was measured with empty kernels on another V100. Measured times are typed from the artifact's README into
+# `data/tile_wise_v100.yaml`, which cites each. Times need no values, so products are not computed here.
 #
 # **How far it agrees** is computed in the next cells. Two things should be known before reading them:
 #
-# - **Dense times are partly fitted.** The menu's `efficiency` of 0.74 (CUTLASS 1.3 over what cuBLAS reaches) is a fit
-#   by others to two of the three dense times. It is not held out. Tile-wise times are: nothing was fitted to them.
-# - **The speed-up depends on whether the streams overlap,** which the measurements do not tell. Both cases are shown.
+# - **Dense times are fitted, tile-wise times are not.** Two figures of the menu, the rates of its main loops and of its
+#   epilogues over those of cuBLAS, are fitted to the six dense times. No tile-wise time took part in a fit. All of them
+#   were known, though, to those who made the model.
+# - **Streams overlap.** We also show what would be if each kernel waited for the one before.
 
 # %%
 import os
@@ -57,9 +59,7 @@ print(published["machine"])
 # %%
 def simulate(point, scheme, *sets):
     """One GEMM of the layer on the machine of the experiment."""
-    workload = GemmWorkload(
-        kind="gemm", name=point.name, m=int(point.m), n=int(point.n), k=int(point.k), launch="stream"
-    )
+    workload = GemmWorkload(kind="gemm", name=point.name, m=int(point.m), n=int(point.n), k=int(point.k), launch="sync")
     options = [
         "hardware.library=cutlass_volta",
         f"tile_wise.sparsity={published['sparsity']}",
@@ -217,8 +217,14 @@ moved = {
     name: [result.kernels["dram_read_bytes"].sum() / 1e6 for result in results] for name, results in traffic.items()
 }
 blocks = [result.kernels["thread_blocks"].sum() / result.kernels["launches"].sum() for result in in_turn]
-display(Markdown("Bytes read from DRAM (MB), and thread blocks of one tile's kernel:"))
-display(pd.DataFrame(moved, index=shapes).round(1).assign(**{"thread blocks a launch": np.array(blocks, dtype=int)}))
+# Rows of the activations that all tiles keep, each tile for itself, in fp16; half of k, and tiles of half of n.
+tiles = points["n"] / 2 / published["granularity"]
+kept = (tiles * points["m"] * points["k"] / 2 * 2 / 1e6).to_numpy()
+display(
+    Markdown("Bytes read from DRAM (MB), those of the rows that tiles keep, and thread blocks of one tile's kernel:")
+)
+reads = pd.DataFrame(moved, index=shapes).assign(**{"rows kept, unshared": kept}).round(1)
+display(reads.assign(**{"thread blocks a launch": np.array(blocks, dtype=int)}))
 
 # What the text below says of these tables.
 for alone, together, base in zip(in_turn, overlapping, dense, strict=True):
@@ -226,13 +232,20 @@ for alone, together, base in zip(in_turn, overlapping, dense, strict=True):
     assert causes(alone)["tail"] > causes(together)["tail"]
 assert (np.array(moved["in turn"]) > moved["overlapping"]).all()
 assert set(blocks) == {100}
+lost_to = {
+    cause: causes(overlapping[2])[cause] - causes(dense[2])[cause] / 4 for cause in ("dram", "epilogue", "prologue")
+}
+assert max(lost_to, key=lambda cause: lost_to[cause]) == "dram"
+assert (np.array(moved["overlapping"]) > 1.3 * kept).all()
 assert dense[0].provenance["config"]["hardware"]["gpu"]["sm_count"] == 80
 
 # %% [markdown]
 # - **Compute shrinks by exactly four**: tiles stay dense, so tensor cores do no work in vain.
 # - **Prologue and epilogue do not.** A thread block fills its first tiles and drains its accumulators as before, with
-#   half the k-steps between; there are half as many thread blocks, not a quarter. It weighs most in the wide layer,
-#   whose kept k is short and whose outputs are many; that is where the measured speed-up is lowest too.
+#   half the k-steps between; there are half as many thread blocks, not a quarter.
+# - **Reads shrink least.** Each tile's kernel gathers its rows of the activations anew, 100 thread blocks of one output
+#   column each, so what dense thread blocks of a row share is read tile by tile. It weighs most in the wide layer with
+#   its twelve kernels; that is where the measured speed-up is lowest too.
 # - **In turn, kernels wait for DRAM and for each other.** A tile's kernel has 100 thread blocks for 80 SMs, so some
 #   SMs work on two while others have none left (tail), and it reads the activations that it gathers without another
 #   tile beside it to share them with in L2 (DRAM). The next kernel does both again; the wide layer has twelve.
@@ -257,21 +270,25 @@ display(layer_speedup.round(2).rename("speed-up of the layer").to_frame().T)
 # %% [markdown]
 # ## What does not agree, and why that may be
 #
-# - **Overlapping streams are predicted much too fast.** The artifact gives each tile's kernel a stream of its own, so
-#   this is the literal reading, and it does not fit. With the kernels in turn, nothing else changed, the layer comes
-#   out within a few percent, though its shapes deviate in both directions.
-# - **That does not prove that they ran in turn.** The measured time includes setting up the parameters of every
-#   launch and a synchronisation in each repetition. A larger cost of the host for each launch explains part of the
-#   gap as well, as the next cell shows: spread out in time, kernels share less in L2. Three points cannot tell these
-#   apart, and we claim neither.
-# - **In turn, the deep shape (k = 3072) is predicted too slow, as its dense kernel is.** Both have the same long main
-#   loop; a rate fitted to short and long loops at once leaves a little on each side.
+# - **The narrow shape with short k is predicted too fast.** It has three kernels of 100 thread blocks, so where they
+#   begin and end weighs most. Within the tile-wise kernel, loads wait for offsets that are loaded just before; we take
+#   its main loop to be as fast as the dense one.
+# - **The dense times themselves vary** between the two runs, most in the shapes where ours are furthest off.
+# - **Kernels one after another do not fit,** if dense kernels are believed: SMs that idle at the end of each launch
+#   would have to be made up for by thread blocks far faster than those of the dense kernel. An earlier version of this
+#   notebook, with the fast epilogue of cuBLAS, could not tell: too fast a kernel looks like one without overlap.
+# - **Part of the agreement may be luck.** Tiles of activations are fetched with all rows that any weight tile keeps,
+#   so we read more than kernels need once they drift apart (the table above). Without that, events would predict all
+#   three too fast (docs/assumptions.md says by how much). That the device took longer is certain; that DRAM is why is
+#   not.
+# - **The host's time for a launch** is from another machine. The next cell varies it: later kernels start while earlier
+#   ones run, so it moves the layer by a few percent.
 # - **Not modelled or not known**: fp16 accumulation in the artifact (we accumulate in fp32, at the same rate), the
 #   clock of the board at the time (not recorded; we assume boost), contention of streams in the hardware's queues.
 
 
 # %%
-host_costs = (2.5, 15) if QUICK else (2.5, 5, 10, 15, 20, 25)
+host_costs = (2.5, 15) if QUICK else (2.5, 5, 10, 15)
 scan = {}
 for host in host_costs:
     results = layer("tile_wise", STREAM, f"hardware.launch.host={host} us")
@@ -281,11 +298,12 @@ display(Markdown("Speed-up with overlapping streams, by the host's time between 
 display(pd.DataFrame(scan, index=[*shapes, "layer"]).round(2))
 
 # What the text above says.
-layer_error = {name: our_speedup[name][-1] / measured_speedup[-1] - 1 for name in cases}
-shape_errors = np.array(our_speedup["in turn"]) / measured_speedup - 1
-assert layer_error["overlapping"] > 0.25
-assert abs(layer_error["in turn"]) < 0.08
-assert shape_errors.min() < 0 < shape_errors.max()
-assert times(dense)[1] > points["dense_us"][1]
-assert times(in_turn)[1] > points["tile_wise_us"][1]
-assert measured_speedup[-1] < list(scan.values())[-2][-1] < our_speedup["overlapping"][-1]
+tile_wise_error = {name: times(results) / points["tile_wise_us"].to_numpy() - 1 for name, results in cases.items()}
+assert abs(tile_wise_error["overlapping"]).max() < 0.12
+assert tile_wise_error["overlapping"].argmin() == 0
+assert tile_wise_error["in turn"].min() > 0.3
+assert abs(noise).max() < 9
+first_total = total(points["dense_us_first"]) / total(points["tile_wise_us"])
+assert 0.95 * measured_speedup[-1] < our_speedup["overlapping"][-1] < 1.05 * first_total
+for values in list(scan.values())[:-1]:
+    assert 0.95 * measured_speedup[-1] < values[-1] < 1.05 * first_total
