@@ -1,13 +1,18 @@
 """The published tile-wise experiments on a V100: latencies, the layer's speed-up, and which granularity pays."""
 
 import os
+import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import accelsim
+from accelsim.config.loader import load_hardware, load_library
 from accelsim.config.workload import GemmWorkload
-from accelsim.validate import validate
+from accelsim.validate import read_rows, validate
+from accelsim.validate.predict import predict
+from tests.validate.tables import dense, write
 
 DATA = Path(os.environ.get("ACCELSIM_DATA", Path(__file__).parents[3] / "shared")) / "measured"
 
@@ -28,13 +33,41 @@ def test_stream_kernels_of_bert_at_75_percent(engine: str) -> None:
     sparse = frame[frame["op"] == "tilewise"]
     assert len(sparse) == 3
     assert sparse["error_percent"].abs().max() < 12
-    dense = frame[frame["op"] == "gemm"].drop_duplicates(["n", "k"])
-    assert dense["error_percent"].abs().max() < 10
+    whole = frame[frame["op"] == "gemm"].drop_duplicates(["n", "k"])
+    assert whole["error_percent"].abs().max() < 10
     total = {
         name: sum(PER_LAYER[row.n, row.k] * row.predicted_us for row in rows.itertuples())
-        for name, rows in {"dense": dense, "sparse": sparse}.items()
+        for name, rows in {"dense": whole, "sparse": sparse}.items()
     }
     assert 0.95 * 2.265 < total["dense"] / total["sparse"] < 1.05 * 2.361
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the measured tables (set ACCELSIM_DATA)")
+def test_shipped_rates_are_those_of_the_fit_to_dense_rows() -> None:
+    script = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks/fit_epilogue.py"))
+    gpu, library = load_hardware("v100_pcie").gpu, load_library("cutlass_volta")
+    rows = [row for row in read_rows(DATA / "gemm_sparse.csv") if row.gpu == "V100-PCIE-32GB" and row.op == "gemm"]
+    assert len(rows) == 6
+    assert library.epilogue is not None
+    shipped = np.array([library.efficiency, library.epilogue])
+
+    def loss(shares: np.ndarray) -> float:
+        return float(np.square(script["errors"](rows, gpu, script["with_shares"](library, shares), "estimate")).sum())
+
+    for change in ((1.05, 1), (0.95, 1), (1, 1.15), (1, 0.85)):
+        assert loss(shipped) < loss(shipped * change)
+
+
+@pytest.mark.parametrize("engine", ["estimate", "events"])
+def test_a_slower_epilogue_takes_longer_for_the_bytes_that_it_writes(tmp_path: Path, engine: str) -> None:
+    """One wave of one thread block to an SM: the last epilogue is not hidden, and takes as much longer."""
+    gpu, library = load_hardware("v100_pcie").gpu, load_library("cutlass_volta")
+    fast, slow = library.model_copy(update={"epilogue": None}), library.model_copy(update={"epilogue": 0.5})
+    rows = read_rows(write(tmp_path, dense(1024, 1024, 4096, 1.0, dtype="fp16")))
+    first, second = (predict(rows, gpu, engine, library=menu)[0].latency_us for menu in (fast, slow))  # type: ignore[arg-type]
+    assert first is not None
+    assert second is not None
+    assert second - first == pytest.approx(1e6 * 128 * 128 * 2 / gpu.epilogue / gpu.clock, rel=0.02)
 
 
 def _latency(scheme: str, *sets: str) -> dict[str, float]:
@@ -58,8 +91,8 @@ def _rows_alone(sparsity: float, granularity: int) -> dict[str, float]:
 
 @pytest.mark.parametrize(("sparsity", "published"), FIRST_GRANULARITY.items())
 def test_the_first_granularity_that_pays_on_cuda_cores(sparsity: float, published: int) -> None:
-    dense = _latency("dense")["run"]
-    first = next(g for g in GRANULARITIES if _rows_alone(sparsity, g)["run"] < dense)
+    unpruned = _latency("dense")["run"]
+    first = next(g for g in GRANULARITIES if _rows_alone(sparsity, g)["run"] < unpruned)
     assert abs(GRANULARITIES.index(first) - GRANULARITIES.index(published)) <= 1
 
 
