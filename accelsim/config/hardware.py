@@ -109,6 +109,8 @@ class Gpu(Spec):
     """Streaming multiprocessors."""
     clock: Frequency
     """Sustained clock of the SMs; every rate in B/cycle and every latency in cycles refers to it."""
+    rated_clock: Frequency | None = None
+    """Clock to which the datasheet's peak rates belong, where that is another; `accelsim hw carry-over` needs it."""
     tensor_core: dict[Dtype, int]
     """Multiply-accumulates a cycle of one SM on its tensor cores, for each operand format that they take."""
     cuda_core: dict[Dtype, int]

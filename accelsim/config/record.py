@@ -36,7 +36,7 @@ _TABLES: dict[str, Callable[[str], BaseModel]] = {
     "energy": load_energy,
     "accuracy": load_accuracy,
 }
-_NO_TIME = {"name", "measured_as", "area", "accuracy"}
+_NO_TIME = {"name", "measured_as", "area", "accuracy", "rated_clock"}
 """Keys of a GPU that change no time."""
 _SPARSE = {"sparse_tensor_core", "element_wise", "efficiencies"}
 """Keys of a GPU and of a library that dense products, whose errors are measured, do not depend on."""

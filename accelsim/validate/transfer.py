@@ -1,8 +1,9 @@
 """A GPU that nobody measured: its datasheet, with what was fitted to a GPU that somebody did.
 
 What calibration fits says how a kernel and its launch behave, in units that do not grow with the chip: shares of a
-peak, cycles of the SM's own clock, bytes a cycle of one SM, time of the driver. So it is carried over as it is. Board
-power is a figure of the board: what carries over is the share of it that is sustained. Everything else, rates, sizes,
+peak, cycles of the SM's own clock, bytes a cycle of one SM, time of the driver. So it is carried over as it is. Two
+figures are shares of something that the board has: the tensor cores' efficiency of the peak rate of the datasheet, which
+may belong to a lower clock than short kernels run at, and the power limit of the board's power. Everything else, rates, sizes,
 bandwidths, the menu of kernels and energies per action (which belong to a process node), is the target's own.
 """
 
@@ -94,10 +95,19 @@ def _carried(parameter: Parameter, source: Gpu, target: Gpu) -> Carried:
     if parameter.path == _LIMIT:
         share = value / _rated(source)
         value, how = share * _rated(target), f", {100 * share:.1f} % of the board's power"
+    if parameter.path == "tensor_efficiency":
+        share = value * _over_rated(source)
+        value = min(share / _over_rated(target), 1.0)
+        how = f", {100 * share:.1f} % of the datasheet's peak" if _over_rated(source) != _over_rated(target) else ""
     origin = source_of(source.sources, parameter.path)
     text = f"carried over from {source.name}{how}" + (f": {origin}" if origin else "")
     # As the YAML holds it, so that file and prediction agree.
     return Carried(parameter, parameter.value(target), float(f"{value:.4g}"), text)
+
+
+def _over_rated(gpu: Gpu) -> float:
+    """Clock over that of the datasheet's peak rates."""
+    return 1.0 if gpu.rated_clock is None else gpu.clock / gpu.rated_clock
 
 
 def _has(gpu: Gpu, path: str) -> bool:

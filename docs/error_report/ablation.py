@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from accelsim.config.hardware import Gpu
 from accelsim.config.loader import load_hardware
 from accelsim.validate import read_rows, validate
 from accelsim.validate.calibrate import is_held_out
@@ -48,15 +49,17 @@ def switches(folder: Path) -> str:
     return table(
         ["`--without`", "what the model does", "without it", "`--set` in a run"],
         [
-            [f"`{name}`", mechanism.meaning, mechanism.instead, _sets(mechanism.sets(gpu))]
+            [f"`{name}`", mechanism.meaning, mechanism.instead, _sets(mechanism, gpu)]
             for name, mechanism in MECHANISMS.items()
         ],
         texts=4,
     )
 
 
-def _sets(texts: tuple[str, ...]) -> str:
-    return ", ".join(f"`{text}`" for text in texts) or "`hardware.library`: a menu without `gemv`"
+def _sets(mechanism: Mechanism, gpu: Gpu) -> str:
+    if mechanism.library:
+        return f"`hardware.library`: a menu without {', '.join(f'`{key}`' for key in mechanism.library)}"
+    return ", ".join(f"`{text}`" for text in mechanism.sets(gpu)) or "none"
 
 
 def mechanisms(folder: Path) -> str:

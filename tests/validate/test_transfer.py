@@ -39,7 +39,7 @@ def test_everything_else_is_the_targets_own() -> None:
     for one in found.carried:
         assert one.base == one.parameter.value(target)
         assert one.parameter.value(found.gpu) == one.value
-        if one.parameter.path != "power.limit":
+        if one.parameter.path not in ("power.limit", "tensor_efficiency"):
             assert one.value == pytest.approx(one.parameter.value(source), rel=1e-3)
 
 
@@ -52,6 +52,17 @@ def test_power_carries_over_as_a_share_of_the_board(share: float, source_watt: f
     assert found.gpu.power is not None
     assert found.gpu.power.limit == pytest.approx(share * target_watt, rel=1e-3)
     assert found.assumed == ()
+
+
+@given(st.floats(0.3, 1.0), st.floats(1.0, 2.5), st.floats(1.0, 2.5))
+@settings(deadline=None, max_examples=30)
+def test_efficiency_carries_over_as_a_share_of_the_datasheets_peak(share: float, source: float, target: float) -> None:
+    a100 = _gpu("a100_sxm4_80gb", tensor_efficiency=share, clock=source * 1e9, rated_clock=1e9)
+    h100 = _gpu("h100_sxm5", clock=target * 1e9, rated_clock=1e9)
+    found = carry_over(a100, h100).gpu.tensor_efficiency
+    assert found == pytest.approx(min(share * source / target, 1.0), rel=1e-3)
+    same = carry_over(a100, _gpu("h100_sxm5", rated_clock=None)).gpu.tensor_efficiency
+    assert same == pytest.approx(min(share * source, 1.0), rel=1e-3)
 
 
 def test_a_limit_stands_in_for_a_rated_power_that_is_not_given() -> None:
