@@ -2,9 +2,10 @@
 
 What calibration fits says how a kernel and its launch behave, in units that do not grow with the chip: shares of a
 peak, cycles of the SM's own clock, bytes a cycle of one SM, time of the driver. So it is carried over as it is. Two
-figures are shares of something that the board has: the tensor cores' efficiency, of the datasheet's peak rate, which
-may belong to a lower clock than short kernels run at; and the power limit, of the board's power. Everything else, rates,
-sizes, bandwidths, the menu of kernels and energies per action (which belong to a process node), is the target's own.
+figures are shares of something that the board has: the tensor cores' efficiency, of the datasheet's peak rate (which
+may belong to a lower clock than short kernels run at), and the power limit, of the board's power. Everything else,
+rates, sizes, bandwidths, the menu of kernels and energies per action (which belong to a process node), is the target's
+own.
 """
 
 from dataclasses import dataclass
