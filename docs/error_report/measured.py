@@ -52,6 +52,10 @@ def is_fitted(gpu: Gpu, name: str) -> bool:
     return not is_calibrated(gpu) and "held out" in gpu.sources.get("tensor_efficiency", "")
 
 
+MENU_FITTED = {("gemm_sparse.csv", "v100_pcie")}
+"""Tables to whose dense rows two rates of a library's menu were fitted (benchmarks/fit_epilogue.py)."""
+
+
 @cache
 def parts(folder: Path) -> list[tuple[str, str, str, ValidationEngine, Validation]]:
     """Rows of every table by machine: those of its fit and those left out, or all where it was not fitted to it."""
@@ -64,8 +68,9 @@ def _parts(folder: Path) -> Iterator[tuple[str, str, str, ValidationEngine, Vali
             continue
         held = {row.row for row in read_rows(folder / name) if is_held_out(row, HOLDOUT, SEED)}
         for machine in hardware:
-            fitted = is_fitted(load_hardware(machine).gpu, name)
-            for kind in ("calibrated", "held out") if fitted else ("not fitted",):
+            fitted, menu_fitted = is_fitted(load_hardware(machine).gpu, name), (name, machine) in MENU_FITTED
+            kinds = ("calibrated", "held out") if fitted else ("calibrated", "not fitted")[not menu_fitted :]
+            for kind in kinds:
                 for engine in ENGINES:
                     whole = validations(folder)[name, engine]
                     frame = whole.frame[whole.frame["hardware"] == machine]
@@ -73,6 +78,8 @@ def _parts(folder: Path) -> Iterator[tuple[str, str, str, ValidationEngine, Vali
                     frame = frame[~frame["op"].isin(list(SPARSE_OPS))]
                     if fitted:
                         frame = frame[frame["row"].isin(held) == (kind == "held out")]
+                    elif menu_fitted:
+                        frame = frame[(frame["op"] == "gemm") == (kind == "calibrated")]
                     if len(part := replace(whole, frame=frame).timed):
                         yield name, machine, kind, engine, replace(whole, frame=part)
 
