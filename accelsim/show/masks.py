@@ -37,6 +37,7 @@ def mask_figure(masks: Mapping[str, NDArray[np.bool_]]) -> "Figure":
     rows = -(-len(shown) // columns)
     with style():
         from matplotlib.colors import LinearSegmentedColormap
+        from matplotlib.ticker import MaxNLocator
 
         colours = LinearSegmentedColormap.from_list("kept", ["#FFFFFF", BLUE])
         figure = new_figure(2.5 * columns + 0.3, 2.7 * rows + 0.3)
@@ -50,6 +51,8 @@ def mask_figure(masks: Mapping[str, NDArray[np.bool_]]) -> "Figure":
             )  # fmt: skip
             axes.set_title(f"{title}\n{100 * (1 - mask.mean()):.1f} % pruned", fontsize=8)
             axes.tick_params(labelsize=6)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             axes.spines[["top", "right"]].set_visible(True)
         for axes in grid[len(shown) :]:
             axes.set_visible(False)
