@@ -1,7 +1,7 @@
 """Which kernel computes a GEMM: the cheapest by the closed-form estimate, as a vendor's library would choose."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,6 +160,7 @@ def _estimates(
     n, k, tile_m, tile_n, tile_k, stages, resident, split_k = np.array(rows, dtype=np.int64).T
     activations = gemm.a_layout if execution is None else execution.activations
     a_layout: Layout = "transposed" if activations == "transposed" else "row_major"
+    numbers = machine_numbers(gpu, library)
     second = caches.weights if gemm.weight is not None else caches.activations
     found = estimate_gemm(
         Product(
@@ -184,7 +185,7 @@ def _estimates(
             shared_bytes=[sum(step_traffic(tile, gpu, element, execution)) for tile, _, _ in candidates],
             multicast=[tile.multicast if execution is None else 1 for tile, _, _ in candidates],
         ),
-        machine_numbers(gpu, library),
+        numbers if execution is None else replace(numbers, few_blocks=0),
         raster_strip(mapping),
     )
     return found.cycles

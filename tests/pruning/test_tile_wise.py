@@ -11,6 +11,7 @@ from accelsim.pruning.ranking import kept_units, per_dimension
 from accelsim.pruning.scores import magnitude
 from accelsim.pruning.seeded import seeded_mask
 from accelsim.pruning.tile_wise import TileWiseMask, tile_widths, tile_wise_masks
+from tests.pruning import published
 
 shapes = st.tuples(st.integers(1, 60), st.integers(1, 60))
 large_shapes = st.tuples(st.integers(8, 60), st.integers(8, 60))
@@ -22,32 +23,6 @@ def weights_of(seed: int, *shape: int) -> NDArray[np.float64]:
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def published_mask(weights: list[NDArray[np.float64]], sparsity: float, granularity: int) -> list[NDArray[np.bool_]]:
-    """The procedure once more, written with loops and NumPy's percentile; for distinct scores and sparsity > 0."""
-    share = 100 * (1 - np.sqrt(1 - sparsity))
-    norms = [[np.linalg.norm(w[:, c]) / len(w) for c in range(w.shape[1])] for w in weights]
-    limit = np.percentile(np.concatenate(norms), share)
-    tiles = []
-    for layer, (w, norm) in enumerate(zip(weights, norms, strict=True)):
-        begin, kept = 0, []
-        for column in range(w.shape[1]):
-            if norm[column] > limit:
-                kept.append(column)
-            if len(kept) == granularity or (column == w.shape[1] - 1 and kept):
-                tiles.append((layer, kept, column + 1 - begin))
-                begin, kept = column + 1, []
-    scores = [
-        [np.linalg.norm(weights[layer][r, kept]) / width for r in range(len(weights[layer]))]
-        for layer, kept, width in tiles
-    ]
-    limit = np.percentile(np.concatenate(scores), share)
-    masks = [np.zeros(w.shape, dtype=np.bool_) for w in weights]
-    for (layer, kept, _), score in zip(tiles, scores, strict=True):
-        for row in range(len(score)):
-            masks[layer][row, kept] = score[row] > limit
-    return masks
-
-
 @pytest.mark.parametrize("granularity", [4, 16, 128])
 @pytest.mark.parametrize("sparsity", [0.3, 0.75, 0.9])
 @pytest.mark.parametrize("together", [False, True])
@@ -55,9 +30,9 @@ def test_published_procedure(sparsity: float, granularity: int, together: bool) 
     layers = {"first": weights_of(1, 40, 50), "second": 0.7 * weights_of(2, 60, 33)}
     masks = tile_wise_masks(layers, sparsity, granularity, "global" if together else "per_layer")
     if together:
-        expected = published_mask(list(layers.values()), sparsity, granularity)
+        expected = published.tile_wise(list(layers.values()), sparsity, granularity)
     else:
-        expected = [published_mask([layer], sparsity, granularity)[0] for layer in layers.values()]
+        expected = [published.tile_wise([layer], sparsity, granularity)[0] for layer in layers.values()]
     for mask, dense in zip(masks.values(), expected, strict=True):
         np.testing.assert_array_equal(mask.to_dense(), dense)
 

@@ -15,7 +15,7 @@ from accelsim.pruning.masks import (
     TileVectorWiseMask,
 )
 from accelsim.pruning.pack import pack
-from accelsim.pruning.packed.blocks import BlockWeights, block_mask, pack_block_wise
+from accelsim.pruning.packed.blocks import BlockWeights, pack_block_wise
 from accelsim.pruning.packed.elements import (
     ElementWeights,
     TileElementWeights,
@@ -37,7 +37,6 @@ __all__ = [
     "GroupedWeights",
     "Packed",
     "TileElementWeights",
-    "block_mask",
     "pack_block_wise",
     "pack_elements",
     "pack_groups",

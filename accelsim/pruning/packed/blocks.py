@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from accelsim.errors import OperandError
 from accelsim.pruning.masks import BlockWiseMask
-from accelsim.pruning.packed.checks import INDEX_BYTES, check_mask, check_shape, known, starts
+from accelsim.pruning.packed.checks import INDEX_BYTES, check_shape, known, starts
 
 
 @dataclass(frozen=True)
@@ -149,32 +149,3 @@ def pack_block_wise(weights: NDArray[Any] | None, mask: BlockWiseMask) -> BlockW
         block_row=row.astype(np.int32),
         values=values,
     )
-
-
-def block_mask(mask: NDArray[np.bool_], block_rows: int, block_columns: int) -> BlockWiseMask:
-    """The block-wise mask that equals a dense one.
-
-    Parameters
-    ----------
-    mask : bool array [k, n]
-    block_rows, block_columns : int
-        Size of a block; those at the far edges may be smaller.
-
-    Raises
-    ------
-    OperandError
-        Where a block is kept in part.
-    """
-    mask = check_mask(mask)
-    k, n = mask.shape
-    rows, columns = np.arange(0, k, block_rows), np.arange(0, n, block_columns)
-    kept = np.logical_or.reduceat(np.logical_or.reduceat(mask, rows, axis=0), columns, axis=1)
-    result = BlockWiseMask(k, n, block_rows, block_columns, kept)
-    broken = np.argwhere(result.to_dense() != mask)
-    if len(broken):
-        row, column = (int(index) for index in broken[0])
-        raise OperandError(
-            f"the block of {block_rows} x {block_columns} with row {row} and column {column} is kept in part; "
-            "block-wise weights keep a block or prune it"
-        )
-    return result
