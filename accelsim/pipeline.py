@@ -44,11 +44,12 @@ def run_config(config: RunConfig) -> Result:
     check_scheme(network, config)
     hardware = config.hardware
     library, gpu_table = load_library(hardware.gpu.library), load_energy(hardware.gpu.energy)
+    sparse_library = None if hardware.gpu.sparse_library is None else load_library(hardware.gpu.sparse_library)
     unit_table = load_energy(hardware.attention_unit.energy) if hardware.attention_unit else None
     link = hardware.link
 
     operands = prepare_operands(network, config)
-    plan = plan_network(network, config, library, parameters_of(operands))
+    plan = plan_network(network, config, library, parameters_of(operands), sparse_library)
     execution = execute(plan, config, operands)
     simulated = simulate(plan, execution, config, gpu_table)
     energy = run_energy(

@@ -145,6 +145,9 @@ class Gpu(Spec):
     """Left out, the clock does not answer to power."""
     library: str
     """Menu of kernels (`hwconfigs/libraries`) that stands in for the vendor's library."""
+    sparse_library: str | None = None
+    """Menu that kernels for 2:4 weights on sparse tensor cores are from, with its efficiency of them; left out,
+    `library`."""
     energy: str
     """Table of energy per action (`hwconfigs/energy`)."""
     area: Area | None = None

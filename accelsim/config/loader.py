@@ -302,7 +302,7 @@ def _join_parts(document: Document) -> None:
 
 def _link_files(document: Document) -> None:
     """Check that the tables that a unit names exist, and make paths absolute; names stay names."""
-    for key in ("library", "energy", "accuracy"):
+    for key in ("library", "sparse_library", "energy", "accuracy"):
         value = document.data.get(key)
         if not isinstance(value, str):
             continue

@@ -26,6 +26,7 @@ _FILES = (
     ("workload", "weights"),
     ("workload", "data"),
     ("hardware", "gpu", "library"),
+    ("hardware", "gpu", "sparse_library"),
     ("hardware", "gpu", "energy"),
     ("hardware", "gpu", "accuracy"),
     ("hardware", "attention_unit", "energy"),
@@ -33,12 +34,13 @@ _FILES = (
 _TEXTS = {"sources", "description"}
 _TABLES: dict[str, Callable[[str], BaseModel]] = {
     "library": load_library,
+    "sparse_library": load_library,
     "energy": load_energy,
     "accuracy": load_accuracy,
 }
 _NO_TIME = {"name", "measured_as", "area", "accuracy", "rated_clock"}
 """Keys of a GPU that change no time."""
-_SPARSE = {"sparse_tensor_core", "element_wise", "efficiencies"}
+_SPARSE = {"sparse_tensor_core", "sparse_library", "element_wise", "efficiencies"}
 """Keys of a GPU and of a library that dense products, whose errors are measured, do not depend on."""
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 WORDS = {
-    "kind", "name", "description", "extends", "sources", "algorithm", "library", "energy", "head_decision",
+    "kind", "name", "description", "extends", "sources", "algorithm", "library", "sparse_library", "energy",
+    "head_decision", "hdp",
     "measured_as", "accuracy", "of_gpu", "gpu_digest", "formats", "table", "table_digest", "stack", "dataset",
     "sweep_rows", "sweep_sizes",
 }  # fmt: skip

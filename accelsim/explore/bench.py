@@ -132,7 +132,7 @@ class Bench:
         from accelsim.execution import execute  # compiles kernels; what is refused before need not wait for it
 
         tables = self._of(config)
-        plan = plan_network(build_network(config.workload), config, tables.library, None)
+        plan = plan_network(build_network(config.workload), config, tables.library, None, tables.sparse_library)
         return plan, simulate(plan, execute(plan, config, None), config, tables.energy)
 
     def basis(self, machine: System, product: Product, engine: str) -> str:
@@ -144,7 +144,10 @@ class Bench:
         gpu = config.hardware.gpu
         if gpu.name not in self._tables:
             accuracy = None if gpu.accuracy is None else load_accuracy(gpu.accuracy)
-            self._tables[gpu.name] = _Tables(load_library(gpu.library), load_energy(gpu.energy), accuracy)
+            sparse_library = None if gpu.sparse_library is None else load_library(gpu.sparse_library)
+            self._tables[gpu.name] = _Tables(
+                load_library(gpu.library), sparse_library, load_energy(gpu.energy), accuracy
+            )
         return self._tables[gpu.name]
 
 
@@ -153,6 +156,7 @@ class _Tables:
     """What a machine's file names besides itself."""
 
     library: Library
+    sparse_library: Library | None
     energy: EnergyTable
     accuracy: Accuracy | None
 

@@ -13,7 +13,7 @@ from accelsim.errors import MappingError
 from accelsim.mapping.gemm import plan_gemm
 from accelsim.mapping.masks import prunable, prunes_weights, weight_masks
 from accelsim.mapping.plan import GemmPlan
-from accelsim.mapping.sparse import plan_sparse, require_unit
+from accelsim.mapping.sparse import plan_sparse, require_unit, runs_on_sparse_tensor_cores
 from accelsim.model.attention import attention_as_gemms
 from accelsim.model.graph import Attention, Elementwise, Gemm, Network, Operation
 from accelsim.pruning.masks import Mask
@@ -92,9 +92,10 @@ def _check_ratios(config: RunConfig) -> None:
 class _Planner:
     """Plans GEMMs of one run; equal dense shapes are planned once."""
 
-    def __init__(self, config: RunConfig, library: Library) -> None:
+    def __init__(self, config: RunConfig, library: Library, sparse_library: Library) -> None:
         self.config = config
         self.library = library
+        self.sparse_library = sparse_library
         self.known: dict[Gemm, GemmPlan] = {}
 
     @property
@@ -105,8 +106,10 @@ class _Planner:
         """Kernels of one GEMM, under its own name."""
         config, caches = self.config, self.config.workload.caches
         if weights is not None:
-            assert config.pattern_options is not None
-            return plan_sparse(gemm, self.gpu, self.library, config.mapping, caches, weights, config.pattern_options)
+            options = config.pattern_options
+            assert options is not None
+            library = self.sparse_library if runs_on_sparse_tensor_cores(options) else self.library
+            return plan_sparse(gemm, self.gpu, library, config.mapping, caches, weights, options)
         shape = replace(gemm, name="", a="", b=None, bias=None, output="", weight=None if gemm.weight is None else "")
         if shape not in self.known:
             self.known[shape] = plan_gemm(gemm, self.gpu, self.library, config.mapping, caches)
@@ -118,6 +121,7 @@ def plan_network(
     config: RunConfig,
     library: Library,
     parameters: Mapping[str, NDArray[np.float32]] | None,
+    sparse_library: Library | None = None,
 ) -> NetworkPlan:
     """Plan every operation of a network.
 
@@ -131,6 +135,8 @@ def plan_network(
         Kernels to choose from.
     parameters : mapping or None
         Weights by name; None when values are off, and masks come from the seed.
+    sparse_library : Library, optional
+        Kernels for 2:4 weights on sparse tensor cores; those of `library` when left out.
 
     Raises
     ------
@@ -139,7 +145,7 @@ def plan_network(
     """
     check_scheme(network, config)
     masks = weight_masks(network, config, parameters)
-    planner = _Planner(config, library)
+    planner = _Planner(config, library, sparse_library or library)
 
     def packed(gemm: Gemm) -> Packed | None:
         if gemm.weight is None or gemm.weight not in masks:

@@ -68,6 +68,11 @@ def execution_of(options: PatternOptions) -> SparseExecution:
     return how
 
 
+def runs_on_sparse_tensor_cores(options: PatternOptions) -> bool:
+    """Whether a scheme's weights are multiplied there, by kernels of the machine's library for 2:4."""
+    return execution_of(options).unit == "sparse_tensor_core"
+
+
 def require_unit(options: PatternOptions, gpu: Gpu, dtype: str) -> None:
     """Refuse a machine that lacks the unit on which a scheme's weights are multiplied.
 

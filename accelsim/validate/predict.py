@@ -238,7 +238,7 @@ def _sparse_case(row: MeasuredRow, gpu: Gpu, defaults: Defaults, library: Librar
         gemm=gemm,
         caches=_caches(row, gemm, gpu, defaults.caches, operand.held_share(ELEMENT_BYTES[gemm.dtype])),
         launch=told.launch or defaults.launch,
-        library=menu_of(gpu, told.library) if library is None else None,
+        library=menu_of(gpu, told.library, sparse=True) if library is None else None,
         mapping=transposed_kernel(row, defaults.mapping),
         sparse=operand,
     )

@@ -88,6 +88,9 @@ def test_a_gpu_has_its_tables_and_kernels_that_fit(name: str) -> None:
     needed = {f"tensor_mac_{dtype}" for dtype in gpu.tensor_core} | {"cuda_mac_fp32", "cuda_flop"}
     assert needed | {"shared_byte", "l2_byte", "dram_byte"} <= set(table.actions)
     menus = [(library.tensor_core, 2), (library.cuda_core, 4)]
+    if gpu.sparse_library is not None:
+        assert gpu.sparse_tensor_core
+        menus.append((load_library(gpu.sparse_library).sparse_tensor_core, 2))
     if library.gemv:
         menus.append((library.gemv, 2))
         assert {f"cuda_mac_{dtype}" for dtype in gpu.cuda_core} <= set(table.actions)

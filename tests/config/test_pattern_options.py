@@ -1,5 +1,6 @@
 """Options of schemes that prune weights, and what a machine may lack for them."""
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -76,6 +77,23 @@ def test_figures_of_sparse_products_leave_errors_of_dense_ones_alone() -> None:
     other = load_hardware("a100_sxm4_80gb", ["hardware.sparse_tensor_core.fp16=1.5"]).gpu
     assert other != gpu
     assert gpu_digest(other) == gpu_digest(gpu)
+    elsewhere = load_hardware("a100_sxm4_80gb", ["hardware.sparse_library=cutlass_ampere"]).gpu
+    assert elsewhere.sparse_library != gpu.sparse_library
+    assert gpu_digest(elsewhere) == gpu_digest(gpu)
+
+
+def test_a_library_of_sparse_kernels_is_a_menu_like_any_other(tmp_path: Path) -> None:
+    menu = "extends: cutlass_ampere\nname: mine\nefficiencies: {{sparse_tensor_core: {}}}\n"
+    (tmp_path / "mine.yaml").write_text(menu.format(0.3))
+    (tmp_path / "gpu.yaml").write_text("extends: rtx3090\nname: gpu\nsparse_library: mine.yaml\n")
+    config = load_config(tmp_path / "gpu.yaml", "gemm_1024", scheme="n_m")
+    assert config.hardware.gpu.sparse_library == str(tmp_path / "mine.yaml")
+    assert from_document(to_document(config)) == config
+    before = config_hash(config)
+    (tmp_path / "mine.yaml").write_text(menu.format(0.4))
+    assert config_hash(load_config(tmp_path / "gpu.yaml", "gemm_1024", scheme="n_m")) != before
+    with pytest.raises(ConfigError, match=r"sparse_library: unknown name 'cusparselt'"):
+        load_hardware("a100_sxm4_80gb", ["hardware.sparse_library=cusparselt"])
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,11 @@ def found():
 
 
 @pytest.mark.parametrize("engine", ["events", "estimate"])
-def test_bench_times_as_the_pipeline_does(engine):
+@pytest.mark.parametrize(("scheme", "sparsity"), [("tile_wise", 0.6), ("n_m", None), ("tile_vector_wise", 0.6)])
+def test_bench_times_as_the_pipeline_does(scheme, sparsity, engine):
     machine = load_hardware("a100_sxm4_80gb")
-    timing = Bench(SHAPE).time(machine, [PRODUCT], "tile_wise", 0.6, engine)
-    result = accelsim.run(machine, SHAPE, scheme="tile_wise", sparsity=0.6, values=False, engine=engine)
+    timing = Bench(SHAPE).time(machine, [PRODUCT], scheme, sparsity, engine)
+    result = accelsim.run(machine, SHAPE, scheme=scheme, sparsity=sparsity, values=False, engine=engine)
     assert timing.latency_us == result.value("latency_us")
     assert timing.sparsity == result.summary["weight_sparsity"]
     assert [part.low for part in timing.parts] == list(result.kernels["low_us"])

@@ -119,6 +119,22 @@ def test_two_of_four_never_doubles_the_speed(size: tuple[int, int, int]) -> None
     assert sparse.kernels.unit.tolist() == ["sparse_tensor_core"]
 
 
+@pytest.mark.parametrize("engine", ["events", "estimate"])
+def test_kernels_on_sparse_tensor_cores_are_those_of_the_machines_library_for_them(engine: str) -> None:
+    size = sized(4096, 3072, 768)
+
+    def time(scheme: str, *sets: str) -> float:
+        return run(scheme, *size, *sets, values=False, engine=engine).value("latency_us")
+
+    def moved(scheme: str, *sets: str) -> float:
+        return time(scheme, *sets, "hardware.gpu.sparse_library=cublas_ampere") / time(scheme, *sets)
+
+    assert moved("n_m") < 0.85  # the dense library's stand-in has no efficiency of its own for them
+    assert moved("tile_vector_wise", "tile_vector_wise.granularity=256") < 0.98
+    for scheme, *sets in (["dense"], ["tile_wise"], ["block_wise"], ["n_m", "n_m.execution=decompressed"]):
+        assert moved(scheme, *sets) == 1
+
+
 def test_groups_without_a_unit_are_multiplied_as_dense_tiles() -> None:
     size = sized(256, 256, 512)
     plain, other = run("n_m", *size, "n_m.execution=decompressed"), run("n_m", *size, "n_m.n=1")
