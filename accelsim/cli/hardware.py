@@ -10,7 +10,8 @@ from accelsim.cli.group import SuggestingGroup
 from accelsim.errors import UserError
 
 if TYPE_CHECKING:
-    from accelsim.config.hardware import AttentionUnit, Gpu
+    from accelsim.config.attention_unit import AttentionUnit
+    from accelsim.config.hardware import Gpu
     from accelsim.config.loader import HardwareSpec
     from accelsim.config.sources import Figure
 
@@ -76,7 +77,8 @@ def show(
 
 def _parts(name: str, spec: "HardwareSpec") -> list[dict[str, object]]:
     """What the list tells of a machine, one entry for each of its devices."""
-    from accelsim.config.hardware import AttentionUnit, Gpu, System
+    from accelsim.config.attention_unit import AttentionUnit
+    from accelsim.config.hardware import Gpu, System
 
     if isinstance(spec, Gpu):
         return [_gpu(spec)]
@@ -98,12 +100,17 @@ def _gpu(gpu: "Gpu") -> dict[str, object]:
 
 
 def _unit(unit: "AttentionUnit") -> dict[str, object]:
+    """Size by the widest multipliers; narrower ones of a deciding stage do no whole product."""
+    from accelsim.config.attention_unit import accelerator_of
     from accelsim.config.quantity import format_quantity
 
-    elements = unit.cores * unit.pe_rows * unit.pe_columns
-    buffers = format_quantity(unit.cores * unit.buffer, "bytes")
+    accelerator = accelerator_of(unit.algorithm)
+    kinds = accelerator.multipliers(unit)
+    widest = max(kind.bits for kind in kinds)
+    multipliers = sum(kind.count for kind in kinds if kind.bits == widest)
+    buffers = format_quantity(accelerator.on_chip_bytes(unit), "bytes")
     memory = f"{buffers} on chip, {format_quantity(unit.dram_bandwidth, 'bandwidth')}"
-    return {"size": f"{elements} PEs", "peak_tflops": 2 * elements * unit.clock / 1e12, "memory": memory}
+    return {"size": f"{multipliers} PEs", "peak_tflops": 2 * multipliers * unit.clock / 1e12, "memory": memory}
 
 
 def _field(figure: "Figure") -> dict[str, object]:

@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from accelsim.config.actions import ACTIONS
+from accelsim.config.attention_unit import AttentionUnit
 from accelsim.config.base import Spec
 from accelsim.config.meter import Meter
+from accelsim.config.options import Hdp
 from accelsim.config.quantity import Area, Bandwidth, Bytes, Cycles, Energy, Frequency, Length, Power, Rate, Time
 from accelsim.errors import ConfigError
 
@@ -174,18 +176,13 @@ class Gpu(Spec):
         return self
 
 
-class AttentionUnit(Spec):
-    """An attention co-processor: cores of a PE array, a sparsity engine and a softmax unit, around shared memory."""
+class HdpUnit(AttentionUnit):
+    """A co-processor of hybrid dynamic pruning: cores of PE arrays, a sparsity engine and a softmax unit."""
 
-    kind: Literal["attention_unit"]
-    name: str
-    description: str = ""
     algorithm: Literal["hdp"]
     """What the unit computes."""
     cores: int = Field(gt=0, le=4096)
     """Each core works on one head at a time."""
-    clock: Frequency
-    """Of the whole unit."""
     pe_rows: int = Field(gt=1, le=4096)
     """Rows of a core's array of processing elements."""
     pe_columns: int = Field(gt=1, le=4096)
@@ -196,24 +193,13 @@ class AttentionUnit(Spec):
     """2 x 2 blocks whose importance the sparsity engine takes in each cycle."""
     buffer: Bytes
     """On-chip memory of one core for operands and integer scores of its head."""
-    max_head_dim: int = Field(gt=0)
-    """Longest row of Q, K or V that the unit takes."""
-    dram_bandwidth: Bandwidth
-    """Shared by the cores."""
-    dram_latency: Time
-    """From a request to its first data."""
     head_decision: Literal["barrier", "speculative"] = "barrier"
     """Whether fractions of a head wait for its decision (barrier) or are fetched before it is known (speculative)."""
-    process_node: Length
-    """Named for comparison; nothing is scaled by it."""
-    energy: str
-    """Table of energy per action (`hwconfigs/energy`)."""
-    area: Area | None = None
-    """Left out where no source gives it."""
-    sources: dict[str, str]
+    hdp: Hdp = Hdp()
+    """What it decides by in `accelsim attention compare`; runs of networks have the options of the run."""
 
     @model_validator(mode="after")
-    def _even(self) -> "AttentionUnit":
+    def _even(self) -> "HdpUnit":
         for field in ("pe_rows", "pe_columns"):
             if getattr(self, field) % 2:
                 raise ValueError(f"{field} must be even (2 x 2 blocks), not {getattr(self, field)}")
@@ -240,7 +226,7 @@ class System(Spec):
     description: str = ""
     gpu: Gpu
     """The GEMM device: a name, a path, or its keys (with `extends`, if wanted)."""
-    attention_unit: AttentionUnit | None = None
+    attention_unit: HdpUnit | None = None
     """The co-processor, given likewise; left out, the GPU computes attention."""
     link: Link | None = None
     """Needed if and only if there is an attention unit."""

@@ -14,9 +14,10 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel
 
 from accelsim.config.accuracy import Accuracy
+from accelsim.config.attention_unit import AttentionUnit, accelerator_of
 from accelsim.config.check import build, dotted
 from accelsim.config.documents import Assignment, assign, extended, open_document, parse_assignments
-from accelsim.config.hardware import AttentionUnit, EnergyTable, Gpu, Library, System
+from accelsim.config.hardware import EnergyTable, Gpu, Library, System
 from accelsim.config.names import available, built_in, find, near
 from accelsim.config.options import Hdp, Mapping
 from accelsim.config.pattern_options import NM, PATTERN_OPTIONS
@@ -35,6 +36,7 @@ from accelsim.errors import ConfigError
 __all__ = [
     "available",
     "load_accuracy",
+    "load_attention_unit",
     "load_config",
     "load_energy",
     "load_hardware",
@@ -126,8 +128,44 @@ def load_spec(name_or_path: NameOrPath) -> HardwareSpec:
     if kind == "system":
         return _hardware(name_or_path, [])
     _link_files(document)
-    spec = build(_HARDWARE[kind], document, kind)
+    spec = build(_unit_spec(document) if kind == "attention_unit" else _HARDWARE[kind], document, kind)
     assert isinstance(spec, HardwareSpec)
+    return spec
+
+
+def _unit_spec(document: Document) -> type[BaseModel]:
+    """Spec of the algorithm that an attention unit names; the common one says what is missing when it names none."""
+    if not isinstance(document.data.get("algorithm"), str):
+        return AttentionUnit
+    try:
+        spec: type[BaseModel] = accelerator_of(document.data["algorithm"]).spec
+    except ConfigError as error:
+        raise ConfigError(f"{document.place(('algorithm',))}: attention_unit.algorithm: {error}") from None
+    return spec
+
+
+def load_attention_unit(name_or_path: NameOrPath, overrides: Sequence[str] = ()) -> AttentionUnit:
+    """An attention unit by name or path, of the spec that its algorithm brings.
+
+    Parameters
+    ----------
+    name_or_path : str or path-like
+        Name below ``hwconfigs/attention``, or path of a YAML file of kind attention_unit.
+    overrides : sequence of str
+        ``hardware.PATH=VALUE`` texts.
+
+    Raises
+    ------
+    ConfigError
+        One line for each problem, with file and line or the option's text.
+    """
+    document = open_document("hwconfigs", name_or_path)
+    _kind_of(document, ("attention_unit",), "attention_unit")
+    for assignment in _of_root("hardware", overrides):
+        assign(document, assignment)
+    _link_files(document)
+    spec = build(_unit_spec(document), document, "attention_unit")
+    assert isinstance(spec, AttentionUnit)
     return spec
 
 

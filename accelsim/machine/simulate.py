@@ -14,7 +14,8 @@ from accelsim.config.hardware import EnergyTable, Gpu, Link, System
 from accelsim.config.scheme import RunConfig
 from accelsim.estimate.program import estimate_program
 from accelsim.execution import Execution
-from accelsim.machine.attention.hdp import AttentionRun, simulate_hdp
+from accelsim.machine.attention.hdp_pipeline import simulate_hdp
+from accelsim.machine.attention.run import AttentionRun
 from accelsim.machine.attention.work import dense_work, hdp_work
 from accelsim.machine.gemm.actions import dynamic_joule, kernel_actions
 from accelsim.machine.gemm.elementwise import elementwise_program

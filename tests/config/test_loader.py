@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from accelsim.config.hardware import AttentionUnit, Gpu, Library, System
+from accelsim.config.hardware import HdpUnit, Gpu, Library, System
 from accelsim.config.loader import (
     available,
     load_config,
@@ -120,7 +120,7 @@ def test_the_wrong_kind_is_refused(write: Write) -> None:
 def test_specs_of_every_kind_load() -> None:
     assert isinstance(load_spec("a100_hdp"), System)
     assert isinstance(load_spec("t4"), Gpu)
-    assert isinstance(load_spec("hdp_edge"), AttentionUnit)
+    assert isinstance(load_spec("hdp_edge"), HdpUnit)
     assert isinstance(load_spec("cublas_ampere"), Library)
     assert load_spec("gpu_7nm") == load_energy("gpu_7nm")
 

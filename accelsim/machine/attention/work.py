@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.config.hardware import AttentionUnit
+from accelsim.config.hardware import HdpUnit
 from accelsim.errors import MappingError
 from accelsim.kernels.hdp_counts import HdpCounts, block_count, block_sizes, dense_counts
 from accelsim.machine.attention.pe_array import (
@@ -147,7 +147,7 @@ class HeadCosts:
     value_cycles: IntArray
 
 
-def head_costs(unit: AttentionUnit, work: HeadWork) -> HeadCosts:
+def head_costs(unit: HdpUnit, work: HeadWork) -> HeadCosts:
     """Cycles and bytes of each head.
 
     Operands that outgrow the buffer are read again for every group of block rows.
@@ -182,7 +182,7 @@ def head_costs(unit: AttentionUnit, work: HeadWork) -> HeadCosts:
     )
 
 
-def _front_cycles(unit: AttentionUnit, work: HeadWork) -> tuple[list[int], list[int]]:
+def _front_cycles(unit: HdpUnit, work: HeadWork) -> tuple[list[int], list[int]]:
     nb, together = block_count(work.sequence), unit.pe_rows // 2
     tiles = ceil_div(work.sequence, unit.pe_columns)
     array = tiles * tile_cycles(work.head_dim, unit.pe_rows, unit.pe_columns)
@@ -191,7 +191,7 @@ def _front_cycles(unit: AttentionUnit, work: HeadWork) -> tuple[list[int], list[
     return [array] * len(sizes), [size * block_row for size in sizes]
 
 
-def _back_cycles(unit: AttentionUnit, work: HeadWork) -> tuple[IntArray, IntArray, IntArray]:
+def _back_cycles(unit: HdpUnit, work: HeadWork) -> tuple[IntArray, IntArray, IntArray]:
     counts, rows, columns = work.counts, unit.pe_rows, unit.pe_columns
     # Each partial product is a pass of its own through the array; a whole product is one pass.
     passes = 1 if work.dense else 3 if counts.fraction_products.any() else 2
@@ -201,7 +201,7 @@ def _back_cycles(unit: AttentionUnit, work: HeadWork) -> tuple[IntArray, IntArra
     return score, softmax, weighted_sum_cycles(counts.row_values, work.head_dim, rows, columns)
 
 
-def _dram_bytes(unit: AttentionUnit, work: HeadWork) -> tuple[IntArray, ...]:
+def _dram_bytes(unit: HdpUnit, work: HeadWork) -> tuple[IntArray, ...]:
     counts, n = work.counts, work.sequence
     groups = ceil_div(block_count(n), unit.pe_rows // 2)
     whole, none = work.row_bytes(work.operand_bits), np.zeros(work.heads, dtype=np.int64)
@@ -223,7 +223,7 @@ def _dram_bytes(unit: AttentionUnit, work: HeadWork) -> tuple[IntArray, ...]:
     return none + load, none + spill, spill_read, fractions, counts.value_rows_fetched * times * whole, output
 
 
-def _array_bytes(unit: AttentionUnit, work: HeadWork) -> IntArray:
+def _array_bytes(unit: HdpUnit, work: HeadWork) -> IntArray:
     """Bytes between buffers and arrays: operands for each tile, scores, masks, probabilities and the output.
 
     A group of block rows reads a key or value row once for all of them: no more than the sequence holds, and no more

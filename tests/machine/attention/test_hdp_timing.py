@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.config.hardware import AttentionUnit
+from accelsim.config.hardware import HdpUnit
 from accelsim.errors import MappingError
 from accelsim.kernels.hdp_counts import HdpCounts, counts_of_mask, dense_counts, seeded_masks
-from accelsim.machine.attention.hdp import AttentionRun, Stage, UnitCause, simulate_hdp
+from accelsim.machine.attention.hdp_pipeline import Stage, UnitCause, simulate_hdp
+from accelsim.machine.attention.run import AttentionRun
 from accelsim.machine.attention.work import HeadWork, bit_products, dense_work, hdp_work, head_costs, products
 
 quick = settings(deadline=None, max_examples=80)
 
 
-def make_unit(**changes: Any) -> AttentionUnit:
+def make_unit(**changes: Any) -> HdpUnit:
     fields = {
         "kind": "attention_unit",
         "name": "small",
@@ -36,7 +37,7 @@ def make_unit(**changes: Any) -> AttentionUnit:
         "energy": "none",
         "sources": {},
     }
-    return AttentionUnit.model_validate(fields | changes)
+    return HdpUnit.model_validate(fields | changes)
 
 
 def make_work(
