@@ -6,7 +6,7 @@ says what else). Built-in ones and those of other packages are found alike: thro
 """
 
 from functools import lru_cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, distributions
 from typing import Any, Literal
 
 from pydantic import Field
@@ -53,6 +53,12 @@ def _registered() -> dict[str, Any]:
     return {}
 
 
+@lru_cache(maxsize=1)
+def _points() -> dict[str, EntryPoint]:
+    # Over all distributions, since metadata of an older build in the working directory hides the installed one's.
+    return {point.name: point for each in distributions() for point in each.entry_points if point.group == GROUP}
+
+
 def register(accelerator: Any) -> None:
     """Make an accelerator known for the life of this process, as an entry point does for every process.
 
@@ -72,10 +78,10 @@ def register(accelerator: Any) -> None:
 
 def algorithms() -> list[str]:
     """Names of the algorithms that attention units may have, sorted."""
-    return sorted({point.name for point in entry_points(group=GROUP)} | set(_registered()))
+    return sorted({*_points(), *_registered()})
 
 
-def accelerator_of(algorithm: object) -> Any:
+def accelerator_of(algorithm: str) -> Any:
     """The accelerator that is registered for an algorithm.
 
     Raises
@@ -84,13 +90,12 @@ def accelerator_of(algorithm: object) -> Any:
         When none is, or the package that registers it cannot be loaded.
     """
     held = _registered()
-    name = str(algorithm)
-    if name not in held:
-        found = [point for point in entry_points(group=GROUP) if point.name == name]
-        if not found:
-            raise ConfigError(f"unknown algorithm {name!r}; {near(name, algorithms())}")
+    if algorithm not in held:
+        if algorithm not in _points():
+            raise ConfigError(f"unknown algorithm {algorithm!r}; {near(algorithm, algorithms())}")
+        point = _points()[algorithm]
         try:
-            held[name] = found[0].load()
+            held[algorithm] = point.load()
         except (ImportError, AttributeError) as error:
-            raise ConfigError(f"algorithm {name!r} is registered as {found[0].value}: {error}") from None
-    return held[name]
+            raise ConfigError(f"algorithm {algorithm!r} is registered as {point.value}: {error}") from None
+    return held[algorithm]
