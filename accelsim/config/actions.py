@@ -27,6 +27,13 @@ ACTIONS: dict[str, str] = {
     "buffer_byte": "a byte written to or read from a buffer of the attention unit",
     "softmax_element": "one element through the softmax unit",
     "sparsity_block": "one 2 x 2 block through the sparsity engine",
+    "dot_product_cycle": "a cycle in which a dot-product module of the attention unit holds a query",
+    "exponent_cycle": "likewise, a module of exponents",
+    "weighted_sum_cycle": "likewise, a module that weighs rows of V, its divider included",
+    "candidate_cycle": "likewise, a module that selects candidates among sorted keys",
+    "post_scoring_cycle": "likewise, a module that drops keys by their scores",
+    "sorted_key_cycle": "a cycle in which the buffer of sorted keys is read",
+    "host_comparison": "a comparison of two numbers as the host sorts keys",
     "link_byte": "a byte over the link between GPU and attention unit",
 }
 
