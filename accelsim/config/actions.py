@@ -27,6 +27,7 @@ ACTIONS: dict[str, str] = {
     "buffer_byte": "a byte written to or read from a buffer of the attention unit",
     "softmax_element": "one element through the softmax unit",
     "sparsity_block": "one 2 x 2 block through the sparsity engine",
+    "threshold_score": "a score that joins its row's extremes and mean and is compared with its threshold",
     "dot_product_cycle": "a cycle in which a dot-product module of the attention unit holds a query",
     "exponent_cycle": "likewise, a module of exponents",
     "weighted_sum_cycle": "likewise, a module that weighs rows of V, its divider included",

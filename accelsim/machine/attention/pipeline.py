@@ -41,6 +41,8 @@ class Job:
     """From DRAM while the head is under way: asked for when the first group leaves stage `fetch_after`, and needed, in
     equal shares by the groups in order, by the stage after it."""
     fetch_after: int = 0
+    fetch_whole: bool = False
+    """Whether all groups leave stage `fetch_after` before the fetch is asked for, as when it depends on all of them."""
     write_bytes: int = 0
     """To DRAM when the last group has left."""
 
@@ -173,7 +175,8 @@ class _Pipeline:
         entry = np.full(len(durations), self.now, dtype=np.int64)
         release = None
         if job.fetch_bytes:
-            until = flow_shop(durations[:1, : job.fetch_after + 1], entry[:1], core.free, None, 0)[0, -1]
+            known = len(durations) if job.fetch_whole else 1
+            until = flow_shop(durations[:known, : job.fetch_after + 1], entry[:known], core.free, None, 0)[-1, -1]
             yield self._until(int(until))
             asked, arrived = self.now, self.dram.request(job.fetch_bytes)
             self._span(number, job, FETCH, asked, arrived)
