@@ -35,6 +35,7 @@ ACTIONS: dict[str, str] = {
     "post_scoring_cycle": "likewise, a module that drops keys by their scores",
     "sorted_key_cycle": "a cycle in which the buffer of sorted keys is read",
     "host_comparison": "a comparison of two numbers as the host sorts keys",
+    "mask_element": "one predicted score compared with a threshold, and its place in the mask",
     "link_byte": "a byte over the link between GPU and attention unit",
 }
 
