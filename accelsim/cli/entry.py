@@ -16,7 +16,19 @@ from typing import Annotated
 
 import typer
 
-from accelsim.cli import accuracy, breakeven, calibrate, hardware, output, prune, run, sweep, validate, workload
+from accelsim.cli import (
+    accuracy,
+    attention,
+    breakeven,
+    calibrate,
+    hardware,
+    output,
+    prune,
+    run,
+    sweep,
+    validate,
+    workload,
+)
 from accelsim.cli.group import SuggestingGroup
 from accelsim.errors import UserError
 
@@ -44,6 +56,7 @@ app.command("validate")(validate.validate)
 app.command("prune")(prune.prune)
 app.command("calibrate-hw")(calibrate.calibrate_hw)
 app.command("accuracy-hw")(accuracy.accuracy_hw)
+app.add_typer(attention.app, name="attention")
 app.add_typer(hardware.app, name="hw")
 app.add_typer(workload.app, name="workload")
 

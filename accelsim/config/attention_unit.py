@@ -45,6 +45,9 @@ class AttentionUnit(Spec):
     keep_ratio: float | None = Field(default=None, gt=0, le=1)
     """Share kept that publications cite for the algorithm, to which `accelsim attention compare` solves thresholds;
     left out, the unit's own thresholds hold."""
+    published_gops: float | None = Field(default=None, gt=0)
+    """Dense-equivalent GOP/s that publications give for the algorithm at 128 multipliers and 1 GHz; shown beside the
+    simulated ones, and read by nothing."""
     sources: dict[str, str]
 
 

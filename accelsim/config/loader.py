@@ -17,9 +17,10 @@ from accelsim.config.accuracy import Accuracy
 from accelsim.config.attention_unit import AttentionUnit, accelerator_of
 from accelsim.config.check import build, dotted
 from accelsim.config.documents import Assignment, assign, extended, open_document, parse_assignments
+from accelsim.config.files import arrays_of, existing, find_key_means
 from accelsim.config.hardware import EnergyTable, Gpu, Library, System
 from accelsim.config.names import available, built_in, find, near
-from accelsim.config.options import Hdp, Mapping
+from accelsim.config.options import HDP_PRESETS, Hdp, Mapping
 from accelsim.config.pattern_options import NM, PATTERN_OPTIONS
 from accelsim.config.scheme import Engine, RunConfig, SchemeName
 from accelsim.config.workload import (
@@ -144,13 +145,13 @@ def _unit_spec(document: Document) -> type[BaseModel]:
     return spec
 
 
-def load_attention_unit(name_or_path: NameOrPath, overrides: Sequence[str] = ()) -> AttentionUnit:
+def load_attention_unit(unit: NameOrPath | AttentionUnit, overrides: Sequence[str] = ()) -> AttentionUnit:
     """An attention unit by name or path, of the spec that its algorithm brings.
 
     Parameters
     ----------
-    name_or_path : str or path-like
-        Name below ``hwconfigs/attention``, or path of a YAML file of kind attention_unit.
+    unit : str, path-like or AttentionUnit
+        Name below ``hwconfigs/attention``, path of a YAML file of kind attention_unit, or a spec.
     overrides : sequence of str
         ``hardware.PATH=VALUE`` texts.
 
@@ -159,7 +160,10 @@ def load_attention_unit(name_or_path: NameOrPath, overrides: Sequence[str] = ())
     ConfigError
         One line for each problem, with file and line or the option's text.
     """
-    document = open_document("hwconfigs", name_or_path)
+    if isinstance(unit, AttentionUnit):
+        document = _as_document(unit, "attention_unit")
+    else:
+        document = open_document("hwconfigs", unit)
     _kind_of(document, ("attention_unit",), "attention_unit")
     for assignment in _of_root("hardware", overrides):
         assign(document, assignment)
@@ -231,8 +235,8 @@ def load_config(
         "engine": engine,
         "values": values,
         "seed": seed,
-        "operands": None if operands is None else _existing(os.fspath(operands), Place(option="operands")),
-        "masks": None if masks is None else _existing(_arrays(masks), Place(option="masks")),
+        "operands": None if operands is None else existing(os.fspath(operands), Place(option="operands")),
+        "masks": None if masks is None else existing(arrays_of(masks), Place(option="masks")),
         "force": force,
     }
     config = build(RunConfig, Document(data, {(): Place(option="run")}), "run")
@@ -263,11 +267,6 @@ def _with_sparsity(sets: Sequence[str], scheme: str, sparsity: float | None) -> 
     return [*sets, f"{option}={sparsity}"]
 
 
-def _arrays(masks: NameOrPath) -> str:
-    path = Path(masks)
-    return str(path / "arrays.npz" if path.is_dir() else path)
-
-
 def _of_root(root: str, overrides: Sequence[str]) -> list[Assignment]:
     assignments = parse_assignments(overrides)
     for assignment in assignments:
@@ -279,9 +278,14 @@ def _of_root(root: str, overrides: Sequence[str]) -> list[Assignment]:
 def _options(spec: type[_SpecT], root: str, workload: "Workload", assignments: list[Assignment]) -> _SpecT:
     """A section of options: the workload's defaults, changed by the options of its root."""
     document = _as_document(getattr(workload.defaults, root), root)
-    for assignment in assignments:
-        if assignment.root == root:
-            assign(document, assignment)
+    own = [assignment for assignment in assignments if assignment.root == root]
+    if spec is Hdp and any(assignment.path == ("preset",) for assignment in own):
+        # A preset that is asked for replaces what the workload chose; single switches beside it still hold.
+        for key in HDP_PRESETS["paper"]:
+            document.data.pop(key)
+    for assignment in own:
+        assign(document, assignment)
+    find_key_means(document, ())
     return build(spec, document, root)
 
 
@@ -351,6 +355,7 @@ def _link_files(document: Document) -> None:
             raise ConfigError(f"{place}: {key}: {error}") from None
         if built_in("hwconfigs").get(value) != path:
             document.data[key] = str(path)
+    find_key_means(document, ("hdp",))
 
 
 def _workload(workload: "NameOrPath | Workload", assignments: list[Assignment]) -> "Workload":
@@ -367,18 +372,10 @@ def _workload(workload: "NameOrPath | Workload", assignments: list[Assignment]) 
     kind = _kind_of(document, tuple(_WORKLOADS), "workload")
     for key in ("weights", "data"):
         if kind == "vision" and isinstance(document.data.get(key), str):
-            document.data[key] = _existing(document.data[key], document.place((key,)), f": workload.{key}")
+            document.data[key] = existing(document.data[key], document.place((key,)), f": workload.{key}")
+    find_key_means(document, ("defaults", "hdp"))
     spec: Workload = build(_WORKLOADS[kind], document, "workload")  # type: ignore[assignment]
     return spec
-
-
-def _existing(text: str, place: Place, what: str = "") -> str:
-    """Absolute path of a file that must exist; relative to the file or, in an option, to the working directory."""
-    base = place.file.parent if place.file else Path.cwd()
-    path = (base / Path(text).expanduser()).resolve()
-    if not path.is_file():
-        raise ConfigError(f"{place}{what}: no file {text!r} (looked for {path})")
-    return str(path)
 
 
 def _kind_of(document: Document, allowed: tuple[str, ...], root: str) -> str:

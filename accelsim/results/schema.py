@@ -219,3 +219,38 @@ BREAK_EVEN_SCHEMA: dict[str, Any] = {
     "properties": {"schema_version": _VERSION, **_BREAK_EVEN},
     "required": ["schema_version", *_BREAK_EVEN],
 }
+
+_UNIT: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("unit", "title", "algorithm"), _TEXT),
+    **dict.fromkeys(("sequence", "heads", "head_dim", "layers", "multipliers", "multiplier_bits"), _COUNT),
+    **dict.fromkeys(("keep_ratio", "kept_pairs", "kept_tokens", "kept_heads", "kept_blocks"), _SHARE),
+    **dict.fromkeys(("saturated", "cycles", "macs", "effectual_macs", "dram_bytes", "spilled_bytes"), _COUNT),
+    **dict.fromkeys(("latency_us", "closed_form_cycles", "gops", "effectual_gops"), _AMOUNT),
+    **dict.fromkeys(("normalised_gops", "normalised_gops_bits", "clock_hz", "dram_bandwidth"), _AMOUNT),
+    **dict.fromkeys(("utilization", "simulated_utilization"), _SHARE),
+    **dict.fromkeys(("energy_uj", "core_energy_uj", "max_rel_error", "rms_rel_error"), _AMOUNT),
+    **dict.fromkeys(("gop_per_j", "core_gop_per_j", "gops_per_mm2", "published_gops"), _OPTIONAL_AMOUNT),
+    **{key: {"type": ["string", "null"]} for key in ("published_source", "cited_source", "threshold_path")},
+    "threshold": {"enum": ["solved", "own", "off"]},
+    **dict.fromkeys(("threshold_value", "threshold_target"), _OPTIONAL_NUMBER),
+    "energy_by_action_uj": {"type": "object"},
+}
+_ATTENTION: dict[str, Any] = {
+    "pruning": {"type": "boolean"},
+    "operands": _TEXT,
+    "seed": _COUNT,
+    "units": {
+        "type": "array",
+        "minItems": 1,
+        "items": {"type": "object", "properties": _UNIT, "required": [*_UNIT]},
+    },
+    "notes": {"type": "array", "items": _TEXT},
+}
+
+ATTENTION_SCHEMA: dict[str, Any] = {
+    "$schema": _DIALECT,
+    "title": "accelsim attention compare",
+    "type": "object",
+    "properties": {"schema_version": _VERSION, **_ATTENTION},
+    "required": ["schema_version", *_ATTENTION],
+}

@@ -60,4 +60,14 @@ def break_even_files(points: "pd.DataFrame") -> dict[str, bytes]:
     return {f"breakeven.{kind}": figure_bytes(figure, kind) for kind in ("png", "svg")}
 
 
-__all__ = ["break_even_files", "save_comparison", "sweep_files", "validation_files"]
+def attention_files(units: "pd.DataFrame", account: "pd.DataFrame", stages: "pd.DataFrame") -> dict[str, bytes]:
+    """Figures of a comparison of attention accelerators: attention.png and .svg, and gantt_UNIT.png and .svg."""
+    from accelsim.show.attention import attention_figure, gantt_figure
+    from accelsim.show.style import figure_bytes
+
+    figures = {"attention": attention_figure(units, account)}
+    figures |= {f"gantt_{unit}": gantt_figure(stages, unit) for unit in dict.fromkeys(stages["unit"])}
+    return {f"{name}.{kind}": figure_bytes(one, kind) for name, one in figures.items() for kind in ("png", "svg")}
+
+
+__all__ = ["attention_files", "break_even_files", "save_comparison", "sweep_files", "validation_files"]

@@ -1,12 +1,23 @@
 """The YAML that ships: it loads, every figure has a source, and figures agree with each other."""
 
+import numpy as np
 import pytest
 
 from accelsim.config.actions import ACTIONS, STATIC
+from accelsim.config.attention_unit import accelerator_of
 from accelsim.config.hardware import EnergyTable, Gpu, Library
-from accelsim.config.loader import available, load_energy, load_hardware, load_library, load_spec, load_workload
+from accelsim.config.loader import (
+    available,
+    load_attention_unit,
+    load_energy,
+    load_hardware,
+    load_library,
+    load_spec,
+    load_workload,
+)
 from accelsim.config.names import built_in
 from accelsim.config.sources import figures
+from accelsim.machine.attention.accelerator import Operands
 
 GPUS = available("hwconfigs/gpus")
 PEAK_TFLOPS = {
@@ -124,12 +135,16 @@ def test_energy_tables_use_known_names(name: str) -> None:
     assert set(table.static_power) <= set(STATIC)
 
 
-def test_attention_units_have_their_tables() -> None:
+def test_energy_tables_have_what_attention_units_count() -> None:
+    operands = Operands(*np.random.default_rng(0).standard_normal((3, 2, 12, 8)).astype(np.float32))
     for name in available("hwconfigs/attention"):
-        table = load_energy(load_spec(name).energy)  # type: ignore[union-attr]
-        needed = {"bit_product", "buffer_byte", "dram_byte", "softmax_element", "sparsity_block"}
-        assert needed <= set(table.actions)
-        assert "leakage" in table.static_power
+        unit = load_attention_unit(name)
+        accelerator = accelerator_of(unit.algorithm)
+        (work,) = accelerator.execute(unit, [operands])
+        table = load_energy(unit.energy)
+        counted = {action for action, count in accelerator.simulate(unit, work).actions.items() if count}
+        assert counted <= set(table.actions), name
+        assert "leakage" in table.static_power, name
 
 
 def test_workloads_have_the_shapes_of_their_papers() -> None:

@@ -1,0 +1,195 @@
+"""`accelsim attention compare`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from accelsim.cli import options, output
+from accelsim.cli.group import SuggestingGroup, suggest
+from accelsim.cli.progress import Progress
+from accelsim.errors import UserError
+
+if TYPE_CHECKING:
+    from accelsim.explore.attention import AttentionComparison, UnitResult
+
+app = typer.Typer(
+    cls=SuggestingGroup, no_args_is_help=True, rich_markup_mode=None, help="Attention accelerators, side by side."
+)
+
+UNITS = "dense_array,hdp_server,a3,spatten_eighth,sanger,energon,acceltran_server"
+SEQUENCES = "128,384,1024"
+THRESHOLDS = ("cited", "own")
+
+Units = Annotated[str, typer.Option(help="Names (accelsim hw list) or paths of YAML files, separated by commas.")]
+Sequences = Annotated[str, typer.Option("--seq", help="Lengths of drawn operands, separated by commas.")]
+Heads = Annotated[int, typer.Option(min=1, help="Heads of drawn operands.")]
+HeadDim = Annotated[int, typer.Option(min=1, help="Length of a row of drawn Q, K and V.")]
+Layers = Annotated[int, typer.Option(min=1, help="Consecutive layers; what a unit prunes for good stays pruned.")]
+OwnOperands = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.npz",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+        help="Your own Q, K and V, each [heads, sequence, head_dim] or with layers before; instead of drawn ones.",
+    ),
+]
+Pruning = Annotated[
+    bool,
+    typer.Option("--pruning/--no-pruning", help="Whether anything is pruned; without, what decides still decides."),
+]
+Thresholds = Annotated[
+    str, typer.Option(help="cited: solved to the share that publications cite for each; own: those of the YAML.")
+]
+Keep = Annotated[
+    float | None,
+    typer.Option(show_default=False, help="One share for every unit that has a threshold, in place of the cited ones."),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="UNIT.PATH=VALUE",
+        show_default=False,
+        help="Override a key of a unit, as in 'a3.clock=500 MHz'; any number of times.",
+    ),
+]
+
+
+@app.command("compare")
+def compare(
+    units: Units = UNITS,
+    seq: Sequences = SEQUENCES,
+    heads: Heads = 12,
+    head_dim: HeadDim = 64,
+    layers: Layers = 1,
+    operands: OwnOperands = None,
+    pruning: Pruning = True,
+    thresholds: Thresholds = "cited",
+    keep_ratio: Keep = None,
+    set_: Sets = None,
+    seed: options.Seed = 0,
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """The same Q, K and V through each accelerator: what it prunes, what comes out, what it takes and costs."""
+    named, lengths = _split(units, "--units"), _lengths(seq)
+    if thresholds not in THRESHOLDS:
+        raise UserError(suggest("thresholds", thresholds, list(THRESHOLDS)))
+    if operands is not None and seq != SEQUENCES:
+        raise UserError(f"--seq {seq}: {operands} has a length of its own; give one of the two")
+    options.check_out(out, whole=True)
+    from accelsim.explore.attention import compare_attention
+
+    with Progress(quiet, "units") as progress:
+        found = compare_attention(
+            named,
+            sequences=lengths,
+            heads=heads,
+            head_dim=head_dim,
+            layers=layers,
+            operands=operands,
+            pruning=pruning,
+            thresholds=thresholds,
+            keep_ratio=keep_ratio,
+            sets=list(set_ or ()),
+            seed=seed,
+            progress=progress.show,
+        )
+    if out is not None:
+        from accelsim.show import attention_files
+
+        found.save(out, attention_files(found.to_frame(), found.account_frame(), found.stages_frame()))
+    if json:
+        output.document(found.to_json())
+    elif not quiet:
+        _report(found)
+    if out is not None and not quiet:
+        output.message(f"saved {out}")
+
+
+def _split(text: str, option: str) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise UserError(f"{option} names nothing")
+    return words
+
+
+def _lengths(text: str) -> list[int]:
+    lengths = []
+    for word in _split(text, "--seq"):
+        if not word.isdigit() or int(word) < 1:
+            raise UserError(f"--seq {text}: {word!r} is no length; allowed: whole numbers from 1, separated by commas")
+        lengths.append(int(word))
+    return lengths
+
+
+_TIME = (
+    output.Column("unit"),
+    output.Column("sequence", True),
+    output.Column("latency (us)", True),
+    output.Column("GOP/s", True),
+    output.Column("effectual GOP/s", True),
+    output.Column("normalised GOP/s", True),
+    output.Column("by bits", True),
+    output.Column("published", True),
+    output.Column("utilisation", True),
+    output.Column("energy (uJ)", True),
+    output.Column("GOP/J", True),
+    output.Column("DRAM (kB)", True),
+)
+_KEPT = (
+    output.Column("unit"),
+    output.Column("sequence", True),
+    output.Column("kept", True),
+    output.Column("pairs", True),
+    output.Column("tokens", True),
+    output.Column("heads", True),
+    output.Column("blocks", True),
+    output.Column("largest error", True),
+    output.Column("rms error", True),
+    output.Column("threshold"),
+)
+
+
+def _report(found: "AttentionComparison") -> None:
+    first = found.units[0]
+    shape = f"{first.heads} heads of {first.head_dim}" + (f", {first.layers} layers" if first.layers > 1 else "")
+    output.table(f"Attention of {shape}: time and energy", _TIME, [_time(each) for each in found.units])
+    output.table("What is kept, and what comes out", _KEPT, [_kept(each) for each in found.units])
+    output.lines(
+        [
+            "GOP/s are those of dense attention over the time taken; normalised: at 128 multipliers and 1 GHz; by "
+            "bits: at as many single-bit products as 128 multipliers of 16 x 16 bits do. Published figures are "
+            "normalised, and of conditions of their own.",
+            *found.notes(),
+        ]
+    )
+
+
+def _time(unit: "UnitResult") -> list[str]:
+    return [
+        unit.unit,
+        str(unit.sequence),
+        *map(output.amount, (unit.latency_us, unit.gops, unit.effectual_gops)),
+        *map(output.amount, (unit.normalised_gops, unit.normalised_gops_bits, unit.published_gops)),
+        output.percent(unit.utilization),
+        output.amount(unit.energy_uj),
+        output.amount(unit.gop_per_j),
+        output.amount(unit.dram_bytes / 1e3),
+    ]
+
+
+def _kept(unit: "UnitResult") -> list[str]:
+    threshold = unit.threshold
+    decided = threshold.origin if threshold.path is None else f"{threshold.path} = {threshold.value:.4g}"
+    shares = (unit.keep_ratio, unit.kept_pairs, unit.kept_tokens, unit.kept_heads, unit.kept_blocks)
+    return [
+        unit.unit,
+        str(unit.sequence),
+        *map(output.percent, (*shares, unit.max_rel_error, unit.rms_rel_error)),
+        decided,
+    ]

@@ -1,0 +1,141 @@
+"""`compare_attention`: the same operands through every unit."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelsim.config.attention_unit import AttentionUnit, accelerator_of
+from accelsim.config.loader import load_attention_unit, load_energy
+from accelsim.errors import ConfigError
+from accelsim.explore.attention.comparison import AttentionComparison, UnitResult
+from accelsim.explore.attention.measure import measure
+from accelsim.explore.attention.operands import LayerOperands, draw, exact_attention, read
+from accelsim.explore.attention.thresholds import Threshold, solve, value_at
+from accelsim.machine.attention.accelerator import Accelerator
+
+DEFAULT_UNITS = ("dense_array", "hdp_server", "a3", "spatten_eighth", "sanger", "energon", "acceltran_server")
+"""HDP, what it is compared with, and dense attention on as many multipliers as the field normalises to."""
+
+THRESHOLDS = ("cited", "own")
+
+
+def compare_attention(
+    units: Sequence[str | Path | AttentionUnit] = DEFAULT_UNITS,
+    *,
+    sequences: Sequence[int] = (128, 384, 1024),
+    heads: int = 12,
+    head_dim: int = 64,
+    layers: int = 1,
+    operands: str | Path | None = None,
+    pruning: bool = True,
+    thresholds: str = "cited",
+    keep_ratio: float | None = None,
+    sets: Sequence[str] = (),
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> AttentionComparison:
+    """Run attention accelerators on the same Q, K and V.
+
+    Parameters
+    ----------
+    units : sequence of str, path or AttentionUnit
+        Names below ``hwconfigs/attention``, paths of YAML files, or specs.
+    sequences : sequence of int
+        Lengths; operands of each are drawn from the seed. Not looked at with `operands`.
+    heads, head_dim, layers : int
+        Shape of drawn operands; the default is a layer of BERT-Base.
+    operands : path, optional
+        .npz with Q, K and V, each [heads, sequence, head_dim] or [layers, heads, sequence, head_dim].
+    pruning : bool
+        Without, every unit keeps everything, and whatever decides still decides.
+    thresholds : {"cited", "own"}
+        Whether thresholds are solved so that each unit keeps the share that publications cite for it (its YAML's
+        ``keep_ratio``), or are those of its YAML.
+    keep_ratio : float, optional
+        One share for all units that have a threshold to solve, in place of the cited ones.
+    sets : sequence of str
+        ``UNIT.PATH=VALUE`` texts, as in ``a3.clock=500 MHz``.
+    seed : int
+        Of drawn operands.
+    progress : callable, optional
+        Called with the number of results so far and in all.
+
+    Raises
+    ------
+    UserError
+        For unknown units or settings, operands that do not fit, and shapes that a unit cannot take.
+
+    Examples
+    --------
+    >>> from accelsim.explore.attention import compare_attention
+    >>> found = compare_attention(["dense_array"], sequences=[64], heads=2)
+    >>> found.units[0].keep_ratio
+    1.0
+    """
+    if thresholds not in THRESHOLDS:
+        raise ConfigError(f"unknown thresholds {thresholds!r}; allowed: {', '.join(THRESHOLDS)}")
+    if keep_ratio is not None and not 0 < keep_ratio <= 1:
+        raise ConfigError(f"keep_ratio is {keep_ratio}; allowed: 0 < keep_ratio <= 1")
+    specs = _specs(units, sets)
+    inputs = [read(operands)] if operands is not None else _drawn(sequences, heads, head_dim, layers, seed)
+    for each in inputs:  # a shape that one cannot take is told before the others take their time
+        for spec in specs:
+            accelerator_of(spec.algorithm).check(spec, each.first)
+    found: list[UnitResult] = []
+    for each in inputs:
+        exact = tuple(exact_attention(layer) for layer in each.layers)
+        for spec in specs:
+            accelerator = accelerator_of(spec.algorithm)
+            ready, threshold = _threshold(accelerator, spec, each, pruning, thresholds, keep_ratio)
+            table = load_energy(spec.energy)
+            found.append(measure(accelerator, ready, each.layers, exact, table, threshold))
+            if progress is not None:
+                progress(len(found), len(inputs) * len(specs))
+    return AttentionComparison(tuple(found), inputs[0].description, pruning, seed)
+
+
+def _drawn(sequences: Sequence[int], heads: int, head_dim: int, layers: int, seed: int) -> list[LayerOperands]:
+    if not sequences:
+        raise ConfigError("no sequence length is given; allowed: 1 and more")
+    return [draw(n, heads=heads, head_dim=head_dim, layers=layers, seed=seed) for n in dict.fromkeys(sequences)]
+
+
+def _specs(units: Sequence[str | Path | AttentionUnit], sets: Sequence[str]) -> list[AttentionUnit]:
+    """Specs of units by name, path or spec, each with its own settings."""
+    if not units:
+        raise ConfigError("no unit is named")
+    specs = [unit if isinstance(unit, AttentionUnit) else load_attention_unit(unit) for unit in units]
+    names = [spec.name for spec in specs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"{', '.join(twice)} is named more than once")
+    own: dict[str, list[str]] = {name: [] for name in names}
+    for text in sets:
+        name, dot, rest = text.strip().partition(".")
+        if not dot or name not in own:
+            raise ConfigError(f"--set {text}: write UNIT.PATH=VALUE, with UNIT one of {', '.join(names)}")
+        own[name].append(f"hardware.{rest}")
+    return [
+        load_attention_unit(unit, own[spec.name]) if own[spec.name] else spec
+        for unit, spec in zip(units, specs, strict=True)
+    ]
+
+
+def _threshold(
+    accelerator: Accelerator[Any],
+    unit: AttentionUnit,
+    operands: LayerOperands,
+    pruning: bool,
+    thresholds: str,
+    keep_ratio: float | None,
+) -> tuple[AttentionUnit, Threshold]:
+    """The unit as it is to decide, and how that was settled."""
+    if not pruning:
+        return unit, Threshold("off")
+    target = keep_ratio if keep_ratio is not None else unit.keep_ratio if thresholds == "cited" else None
+    if accelerator.knob is None:
+        return unit, Threshold("own")
+    if target is None:
+        path = accelerator.knob.path
+        return unit, Threshold("own", path, float(value_at(unit, path)))
+    return solve(accelerator, unit, operands.layers, target)
