@@ -23,6 +23,7 @@ from accelsim.mapping.plan import GemmPlan
 from accelsim.model.attention import join_heads, split_heads
 from accelsim.model.elementwise import apply_elementwise, gelu
 from accelsim.model.graph import Attention, Elementwise, Gemm
+from accelsim.model.key_means import key_means_of
 from accelsim.model.operands import OperandSet
 from accelsim.pruning.packed.products import packed_product
 from accelsim.pruning.recorded import read_masks, recorded_mask
@@ -143,8 +144,19 @@ def _inputs(attention: Attention) -> tuple[str, str, str]:
     return attention.query, attention.key, attention.value
 
 
-def attention_on_unit(query: FloatArray, key: FloatArray, value: FloatArray, config: RunConfig) -> UnitValues:
-    """Attention of [heads, n, head_dim] operands on the unit: pruned as the config says, dense_on_unit not at all."""
+def attention_on_unit(
+    query: FloatArray,
+    key: FloatArray,
+    value: FloatArray,
+    config: RunConfig,
+    layer: int = 0,
+    attention: Attention | None = None,
+) -> UnitValues:
+    """Attention of [heads, n, head_dim] operands on the unit: pruned as the config says, dense_on_unit not at all.
+
+    `layer` is the attention's index among the network's; what it is called, and how many of the heads belong to one
+    input, is told by `attention` (left out, all do).
+    """
     options = config.hdp
     heads, n, head_dim = query.shape
     if config.scheme == "dense_on_unit":
@@ -162,7 +174,10 @@ def attention_on_unit(query: FloatArray, key: FloatArray, value: FloatArray, con
         query,
         key,
         value,
-        **options.model_dump(exclude={"block_ratio", "head_ratio"}),
+        **options.switches(layer),
+        key_means=key_means_of(
+            options, key, attention.heads if attention else heads, layer, attention.name if attention else None
+        ),
     )
     work = HeadMasks(values.block_kept, values.head_kept, values.counts)
     return UnitValues(values.output, work, values.saturated)
@@ -231,7 +246,7 @@ def execute(plan: NetworkPlan, config: RunConfig, operands: OperandSet | None) -
                 heads[operation.name] = _unvalued_heads(operation, config, len(heads))
                 continue
             query, key, value = (split_heads(tensors[name], operation) for name in _inputs(operation))
-            values = attention_on_unit(query, key, value, config)
+            values = attention_on_unit(query, key, value, config, len(heads), operation)
             heads[operation.name] = values.work
             saturated += values.saturated
             tensors.write(operation.output, join_heads(values.output, operation))

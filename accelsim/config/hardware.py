@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from accelsim.config.actions import ACTIONS
 from accelsim.config.attention_unit import AttentionUnit
 from accelsim.config.base import Spec
+from accelsim.config.fused_attention import FusedAttention
 from accelsim.config.meter import Meter
 from accelsim.config.options import Hdp
 from accelsim.config.quantity import Area, Bandwidth, Bytes, Cycles, Energy, Frequency, Length, Power, Rate, Time
@@ -195,15 +196,34 @@ class HdpUnit(AttentionUnit):
     """On-chip memory of one core for operands and integer scores of its head."""
     head_decision: Literal["barrier", "speculative"] = "barrier"
     """Whether fractions of a head wait for its decision (barrier) or are fetched before it is known (speculative)."""
+    integer_scores: Literal["held", "spilled", "recomputed"] = "spilled"
+    """Integer scores beyond the buffer: an error, written to DRAM and read again, or multiplied anew in kept blocks."""
+    integer_rows: int | None = Field(default=None, gt=1, le=4096)
+    """Rows of a core's array of integer multipliers; `pe_rows` when left out."""
+    integer_columns: int | None = Field(default=None, gt=1, le=4096)
+    """Columns of it; `pe_columns` when left out."""
+    integer_dataflow: Literal["output_stationary", "weight_stationary", "input_stationary"] = "output_stationary"
+    """What stays in its elements: scores, keys (weight) or queries (input)."""
+    shared_array: bool = False
+    """Whether integer scores are multiplied on the main array too, which then does one thing at a time."""
     hdp: Hdp = Hdp()
     """What it decides by in `accelsim attention compare`; runs of networks have the options of the run."""
 
     @model_validator(mode="after")
     def _even(self) -> "HdpUnit":
-        for field in ("pe_rows", "pe_columns"):
-            if getattr(self, field) % 2:
+        for field in ("pe_rows", "pe_columns", "integer_rows", "integer_columns"):
+            if (getattr(self, field) or 0) % 2:
                 raise ValueError(f"{field} must be even (2 x 2 blocks), not {getattr(self, field)}")
+        if self.shared_array and (self.integer_rows or self.integer_columns):
+            raise ValueError(
+                "shared_array leaves no array of integer multipliers; leave integer_rows and integer_columns out"
+            )
         return self
+
+    @property
+    def integer_array(self) -> tuple[int, int]:
+        """Rows and columns of the array that integer scores are multiplied on."""
+        return self.integer_rows or self.pe_rows, self.integer_columns or self.pe_columns
 
 
 class Link(Spec):
@@ -305,6 +325,8 @@ class Library(Spec):
     """Rate of its main loops over what the machine's `tensor_efficiency` gives: older kernels issue less well."""
     epilogue: float | None = Field(default=None, ge=1e-3, le=1)
     """Rate of its epilogues over the machine's `epilogue`. Left out, the same."""
+    fused_attention: FusedAttention | None = None
+    """Kernels that compute attention without writing scores; left out, it has none."""
     sources: dict[str, str]
 
     @model_validator(mode="after")

@@ -1,8 +1,9 @@
 """Options of a run beside hardware and workload: mapping, patterns of weights, HDP."""
 
-from typing import Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainValidator, model_validator
 
 from accelsim.config.base import Spec
 from accelsim.config.pattern_options import (
@@ -14,8 +15,9 @@ from accelsim.config.pattern_options import (
     TileWise,
     VectorWise,
 )
+from accelsim.errors import MappingError
 
-__all__ = ["Defaults", "Hdp", "Mapping", "TileWise"]
+__all__ = ["HDP_PRESETS", "Defaults", "Hdp", "Mapping", "TileWise"]
 
 
 class Mapping(Spec):
@@ -38,12 +40,38 @@ class Mapping(Spec):
     shared_layout: Literal["swizzled", "padded", "linear"] = "swizzled"
     """Placement of operand tiles in shared memory; ``linear`` meets in banks."""
     max_events: int = Field(default=40_000, ge=100)
-    """K-steps are joined into chunks so that a launch has about so many events; at most 16 to a chunk."""
+    """K-steps are joined into chunks so that a launch has about so many events (50 times as many of block-wise
+    weights); at most 16 to a chunk."""
+
+
+HDP_PRESETS: dict[str, dict[str, str]] = {
+    "paper": {"importance": "absolute", "center_keys": "none", "pruned_score": "excluded"},
+    "robust": {"importance": "signed", "center_keys": "none", "pruned_score": "zero_in_denominator"},
+}
+"""Switches that a preset of HDP stands for. The robust one is what `accelsim.explore.hdp_preset` chose."""
+
+
+def _head_thresholds(given: object) -> float | list[float]:
+    """A threshold, or one for each attention layer: numbers of at least 0."""
+    if isinstance(given, list) and given:
+        return [_head_threshold(number) for number in given]
+    return _head_threshold(given)
+
+
+def _head_threshold(given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise ValueError(f"needs a number, or a list of one for each attention layer, not {given!r}")
+    if not (math.isfinite(given) and given >= 0):
+        raise ValueError(f"must be at least 0, not {given}")
+    return float(given)
 
 
 class Hdp(Spec):
     """Hybrid dynamic pruning. What the paper's text could not confirm is a switch, its default the literal reading."""
 
+    preset: Literal["none", "paper", "robust"] = "none"
+    """Sets `importance`, `center_keys` and `pruned_score` where they are not given beside it: ``paper`` to the literal
+    reading, ``robust`` to what lost least at worst on calibration data."""
     integer_bits: int = Field(default=4, ge=1, le=15)
     """Bits before the binary point, sign included."""
     fraction_bits: int = Field(default=12, ge=0, le=15)
@@ -54,14 +82,24 @@ class Hdp(Spec):
     """Q and K are multiplied by it before they are rounded, and scores divided by its square after."""
     importance: Literal["absolute", "signed"] = "absolute"
     """Whether blocks are ranked by the sum of magnitudes of their integer scores or by the sum itself."""
-    center_keys: Literal["none", "dynamic"] = "none"
-    """``dynamic`` takes the mean key of the sequence from every key, which softmax does not see."""
+    center_keys: Literal["none", "dynamic", "static", "first_input"] = "none"
+    """Which mean key is taken from every key, which softmax does not see: that of the sequence (``dynamic``), that of
+    `key_means` (``static``), or that of the first input of the batch (``first_input``)."""
+    key_means: str | None = None
+    """File (.npz) of mean keys, an array [heads, head_dim] under the name of each attention, for ``static``."""
     pruned_score: Literal["excluded", "zero", "zero_in_denominator"] = "excluded"
     """What softmax sees of a pruned block: nothing, a score of 0, or a score of 0 whose V is skipped."""
+    selection: Literal["threshold", "top_k"] = "threshold"
+    """Whether a block row keeps what reaches its threshold, or a fixed number of its most important blocks."""
     rho_b: float = Field(default=0.0, gt=-1, lt=1)
     """Row threshold of block importance, between minimum (-1), mean (0) and maximum (1)."""
-    tau_h: float = Field(default=0.0, ge=0)
-    """A head whose mean block importance (absolute) is below it is pruned."""
+    top_k_ratio: float = Field(default=0.5, ge=0, lt=1)
+    """Share of each block row that ``top_k`` prunes; the number kept is rounded up."""
+    tau_h: Annotated[float | list[float], PlainValidator(_head_thresholds)] = 0.0
+    """A head whose mean block importance (absolute) is below it is pruned; at least 0. A list has one for each
+    attention layer."""
+    tau_normalised: bool = True
+    """Whether `tau_h` is compared with the mean over blocks, or with their sum, which grows with the length squared."""
     approximation: bool = True
     """Whether the product of the fractions is dropped."""
     exponential: Literal["polynomial", "exact"] = "polynomial"
@@ -71,12 +109,42 @@ class Hdp(Spec):
     head_ratio: float | None = Field(default=None, ge=0, lt=1)
     """Likewise of heads; 0 if only blocks are named."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_preset(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("preset"), str):
+            return HDP_PRESETS.get(data["preset"], {}) | data
+        return data
+
     @model_validator(mode="after")
-    def _width(self) -> "Hdp":
+    def _together(self) -> "Hdp":
         width = self.integer_bits + self.fraction_bits
         if width > 16:
             raise ValueError(f"integer_bits + fraction_bits is {width}; operands have at most 16 bits")
+        if self.center_keys == "static" and self.key_means is None:
+            raise ValueError(
+                "center_keys static needs key_means, a .npz with an array [heads, head_dim] under the name of each "
+                "attention (accelsim.explore.hdp_operands.calibrate_key_means writes one); dynamic and first_input do "
+                "without"
+            )
         return self
+
+    def switches(self, layer: int) -> dict[str, Any]:
+        """Arguments of `accelsim.kernels.hdp.hdp_attention` for the attention layer of this index, but mean keys.
+
+        Raises
+        ------
+        MappingError
+            When `tau_h` lists thresholds of fewer layers.
+        """
+        tau_h = self.tau_h
+        if isinstance(tau_h, list):
+            if layer >= len(tau_h):
+                raise MappingError(f"hdp.tau_h lists {len(tau_h)} thresholds; attention layer {layer} has none")
+            tau_h = tau_h[layer]
+        beside = {"preset", "key_means", "tau_h", "block_ratio", "head_ratio"}
+        center = "static" if self.center_keys == "first_input" else self.center_keys
+        return self.model_dump(exclude=beside) | {"center_keys": center, "tau_h": tau_h}
 
 
 class Defaults(Spec):

@@ -30,6 +30,8 @@ _FILES = (
     ("hardware", "gpu", "energy"),
     ("hardware", "gpu", "accuracy"),
     ("hardware", "attention_unit", "energy"),
+    ("hardware", "attention_unit", "hdp", "key_means"),
+    ("hdp", "key_means"),
 )
 _TEXTS = {"sources", "description"}
 _TABLES: dict[str, Callable[[str], BaseModel]] = {
@@ -40,7 +42,7 @@ _TABLES: dict[str, Callable[[str], BaseModel]] = {
 }
 _NO_TIME = {"name", "measured_as", "area", "accuracy", "rated_clock"}
 """Keys of a GPU that change no time."""
-_SPARSE = {"sparse_tensor_core", "sparse_library", "element_wise", "efficiencies"}
+_SPARSE = {"sparse_tensor_core", "sparse_library", "element_wise", "efficiencies", "fused_attention"}
 """Keys of a GPU and of a library that dense products, whose errors are measured, do not depend on."""
 
 

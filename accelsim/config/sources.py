@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 WORDS = {
     "kind", "name", "description", "extends", "sources", "algorithm", "library", "sparse_library", "energy",
-    "head_decision", "hdp",
+    "head_decision", "hdp", "integer_scores", "integer_dataflow", "shared_array",
     "measured_as", "accuracy", "of_gpu", "gpu_digest", "formats", "table", "table_digest", "stack", "dataset",
     "sweep_rows", "sweep_sizes",
 }  # fmt: skip

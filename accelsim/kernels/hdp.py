@@ -1,9 +1,10 @@
 """Attention with hybrid dynamic pruning in fixed point: decide which blocks and heads stay, then attend to those.
 
-`hdp_attention` is the whole of it; `split_operands`, `decide` and `attend` are its three steps, for those who bring
-their own masks or parts. Scores are exact integers; floating point enters with the exponential and leaves with
-probabilities of 15 fraction bits, so P x V is exact again. Work is shared out by block rows, each of which is computed
-alone from integers: results do not depend on the number of threads, and no array of n x n scores exists at any time.
+`hdp_attention` is the whole of it; `split_operands`, `hdp_decision.decide` and `attend` are its three steps, for those
+who bring their own masks or parts. Scores are exact integers; floating point enters with the exponential and leaves
+with probabilities of 15 fraction bits, so P x V is exact again. Work is shared out by block rows, each of which is
+computed alone from integers: results do not depend on the number of threads, and no array of n x n scores exists at any
+time.
 
 `accelsim.kernels.hdp_reference` is the plain twin, and equal bit for bit.
 """
@@ -16,13 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from accelsim.kernels.fixed_point import Quantised, quantise, split
 from accelsim.kernels.hdp_counts import PRUNED_SCORES, BoolArray, HdpCounts, IntArray, block_count, counts_of_mask
-from accelsim.kernels.hdp_rows import attend_rows, decide_rows, dense_rows
+from accelsim.kernels.hdp_decision import check_choice, decide
+from accelsim.kernels.hdp_rows import attend_rows, dense_rows
 
 FloatArray = NDArray[np.float32]
 
-IMPORTANCES = ("absolute", "signed")
 EXPONENTIALS = ("exact", "polynomial")
-CENTERINGS = ("none", "dynamic")
+CENTERINGS = ("none", "dynamic", "static")
 
 PROBABILITY_FRACTION_BITS = 15
 """Probabilities are unsigned, 0 to 1 inclusive in steps of 2**-15: 16 bits."""
@@ -49,20 +50,6 @@ class SplitOperands:
 
 
 @dataclass(frozen=True)
-class HdpDecision:
-    """What stays."""
-
-    block_kept: BoolArray
-    """[heads, nb, nb]; all False in pruned heads."""
-    head_kept: BoolArray
-    """[heads]"""
-    head_importance: NDArray[np.float64]
-    """[heads] mean over blocks of the sum of absolute integer scores."""
-    importance: IntArray | None
-    """[heads, nb, nb] importance of each block, when asked for."""
-
-
-@dataclass(frozen=True)
 class HdpValues:
     """Result of pruned attention."""
 
@@ -86,17 +73,26 @@ def _check_shapes(query: FloatArray, key: FloatArray, value: FloatArray) -> None
         )
 
 
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"unknown {name} {value!r}; allowed: {', '.join(allowed)}")
-
-
 def mean_key(key: FloatArray) -> NDArray[np.float64]:
     """Mean over the sequence, [heads, 1, head_dim], added up in float64 from the first key to the last."""
     # cumsum fixes the order of additions, which sum does not.
     total: NDArray[np.float64] = np.cumsum(key, axis=1, dtype=np.float64)[:, -1:, :]
     total /= key.shape[1]
     return total
+
+
+def _centred(key: FloatArray, center: str, key_means: NDArray[np.floating] | None) -> NDArray[np.floating]:
+    """Keys without their mean, or without one that was taken beforehand."""
+    if center == "dynamic":
+        return key - mean_key(key)
+    if center == "none":
+        return key
+    if key_means is None:
+        raise ValueError("center_keys 'static' needs key_means, [heads, head_dim]")
+    means = np.asarray(key_means, dtype=np.float64)
+    if means.shape != (key.shape[0], key.shape[2]) or not np.isfinite(means).all():
+        raise ValueError(f"key_means must be finite numbers {[key.shape[0], key.shape[2]]}, not {list(means.shape)}")
+    return key - means[:, None, :]
 
 
 def _quantise_all(
@@ -107,13 +103,13 @@ def _quantise_all(
     fraction_bits: int,
     scale: float,
     center: str,
+    key_means: NDArray[np.floating] | None,
 ) -> tuple[Quantised, Quantised, Quantised]:
     _check_shapes(query, key, value)
-    _check_choice("center_keys", center, CENTERINGS)
-    keys: NDArray[np.floating] = key - mean_key(key) if center == "dynamic" else key
+    check_choice("center_keys", center, CENTERINGS)
     return (
         quantise(query, integer_bits, fraction_bits, scale=scale),
-        quantise(keys, integer_bits, fraction_bits, scale=scale),
+        quantise(_centred(key, center, key_means), integer_bits, fraction_bits, scale=scale),
         quantise(value, integer_bits, fraction_bits),
     )
 
@@ -128,18 +124,20 @@ def split_operands(
     rounding: str = "truncate",
     scale: float = 1.0,
     center_keys: str = "none",
+    key_means: NDArray[np.floating] | None = None,
 ) -> SplitOperands:
     """Bring Q, K and V [heads, n, head_dim] into fixed point and split Q and K.
 
     V is not scaled. With `center_keys` "dynamic" the head's mean key is subtracted first: it adds the same number to
-    all scores of a query, which softmax does not see, but importance does.
+    all scores of a query, which softmax does not see, but importance does. "static" subtracts `key_means`
+    [heads, head_dim], measured beforehand: folded into the bias of the projection it costs nothing at run time.
 
     Raises
     ------
     ValueError
         For shapes that differ, formats or switches that do not exist, NaN or infinity.
     """
-    q, k, v = _quantise_all(query, key, value, integer_bits, fraction_bits, scale, center_keys)
+    q, k, v = _quantise_all(query, key, value, integer_bits, fraction_bits, scale, center_keys, key_means)
     query_integer, query_fraction = split(q.raw, integer_bits, fraction_bits, rounding)
     key_integer, key_fraction = split(k.raw, integer_bits, fraction_bits, rounding)
     return SplitOperands(
@@ -153,72 +151,6 @@ def split_operands(
         scale,
         q.saturated + k.saturated + v.saturated,
     )
-
-
-def _integer_operands(
-    query: NDArray[np.int32], key: NDArray[np.int32]
-) -> tuple[NDArray[np.signedinteger], NDArray[np.signedinteger]]:
-    """Q padded to an even number of rows, K likewise and transposed, both in a type that holds every score.
-
-    Rows of zeros add nothing to any sum of scores, so ragged blocks need no care further on.
-    """
-    heads, n, head_dim = query.shape
-    largest = max(int(np.abs(query).max()), int(np.abs(key).max()), 1)
-    # 32-bit integers are several times faster; a block adds up four scores outside of them.
-    dtype = np.int32 if largest * largest * head_dim < 2**31 else np.int64
-    padded = np.zeros((heads, 2 * block_count(n), head_dim), dtype=dtype)
-    padded[:, :n] = query
-    transposed = np.zeros((heads, head_dim, 2 * block_count(n)), dtype=dtype)
-    transposed[:, :, :n] = key.transpose(0, 2, 1)
-    return padded, transposed
-
-
-def decide(
-    query_integer: NDArray[np.int32],
-    key_integer: NDArray[np.int32],
-    *,
-    importance: str = "absolute",
-    rho_b: float = 0.0,
-    tau_h: ArrayLike = 0.0,
-    keep_importance: bool = False,
-) -> HdpDecision:
-    """Decide from integer parts alone which 2 x 2 blocks and which heads stay.
-
-    A block's importance is the sum of its scores' magnitudes ("absolute"), or of the scores ("signed"). In each block
-    row the threshold lies between the mean m and an extreme: ``m + rho_b (max - m)`` for rho_b >= 0,
-    ``m + rho_b (m - min)`` below; blocks at the threshold stay. It is computed in float64 from exact integers and then
-    held between min and max, so that rounding prunes neither the largest block of any row nor, at rho_b = -1, any
-    block. A head stays when its mean block importance, always of magnitudes, is at least `tau_h`.
-
-    Parameters
-    ----------
-    query_integer, key_integer : int32 [heads, n, head_dim]
-        Units of 1 (of the scaled operands: importance grows with the square of the scale).
-    rho_b : float
-        From -1 (keeps all) over 0 (the mean) to 1 (row maxima).
-    tau_h : float or [heads]
-    keep_importance : bool
-        Return the importance of every block, 8 bytes each.
-
-    Raises
-    ------
-    ValueError
-        For an unknown importance or rho_b out of range.
-    """
-    _check_choice("importance", importance, IMPORTANCES)
-    if not -1 <= rho_b <= 1:
-        raise ValueError(f"rho_b is {rho_b}; allowed: -1 <= rho_b <= 1")
-    heads, n, _ = query_integer.shape
-    nb = block_count(n)
-    queries, keys = _integer_operands(query_integer, key_integer)
-    block_kept = np.empty((heads, nb, nb), dtype=np.bool_)
-    magnitude = np.empty((heads, nb), dtype=np.int64)
-    kept_importance = np.empty((heads, nb, nb) if keep_importance else (0, 0, 0), dtype=np.int64)
-    decide_rows(queries, keys, float(rho_b), importance == "signed", block_kept, magnitude, kept_importance)
-    head_importance = magnitude.sum(axis=1) / float(nb * nb)
-    head_kept = head_importance >= np.broadcast_to(np.asarray(tau_h, dtype=np.float64), (heads,))
-    block_kept[~head_kept] = False
-    return HdpDecision(block_kept, head_kept, head_importance, kept_importance if keep_importance else None)
 
 
 def _score_factor(head_dim: int, scale: float, fraction_bits: int) -> float:
@@ -248,8 +180,8 @@ def attend(
     ValueError
         For an unknown switch, shapes that do not fit, or a block row that keeps nothing.
     """
-    _check_choice("pruned_score", pruned_score, PRUNED_SCORES)
-    _check_choice("exponential", exponential, EXPONENTIALS)
+    check_choice("pruned_score", pruned_score, PRUNED_SCORES)
+    check_choice("exponential", exponential, EXPONENTIALS)
     heads, n, head_dim = parts.value.shape
     if block_kept.shape != (heads, block_count(n), block_count(n)) or head_kept.shape != (heads,):
         raise ValueError(f"masks of shapes {block_kept.shape}, {head_kept.shape} do not fit {heads} heads of {n} keys")
@@ -285,9 +217,13 @@ def hdp_attention(
     scale: float = 1.0,
     importance: str = "absolute",
     center_keys: str = "none",
+    key_means: NDArray[np.floating] | None = None,
     pruned_score: str = "excluded",
+    selection: str = "threshold",
     rho_b: float = 0.0,
+    top_k_ratio: float = 0.5,
     tau_h: ArrayLike = 0.0,
+    tau_normalised: bool = True,
     approximation: bool = True,
     exponential: str = "polynomial",
     keep_importance: bool = False,
@@ -298,10 +234,10 @@ def hdp_attention(
     ----------
     query, key, value : float32 [heads, n, head_dim]
         Heads are independent of each other; batch items are more heads.
-    integer_bits, fraction_bits, rounding, scale, center_keys
+    integer_bits, fraction_bits, rounding, scale, center_keys, key_means
         See `split_operands`.
-    importance, rho_b, tau_h, keep_importance
-        See `decide`. `rho_b` = -1 with `tau_h` = 0 keeps everything.
+    importance, selection, rho_b, top_k_ratio, tau_h, tau_normalised, keep_importance
+        See `accelsim.kernels.hdp_decision.decide`. `rho_b` = -1 with `tau_h` = 0 keeps everything.
     pruned_score, approximation, exponential
         See `attend`.
 
@@ -310,10 +246,28 @@ def hdp_attention(
     ValueError
         For shapes that differ, switches that do not exist or values out of range, NaN or infinity.
     """
-    number_format = {"integer_bits": integer_bits, "fraction_bits": fraction_bits}
-    parts = split_operands(query, key, value, **number_format, rounding=rounding, scale=scale, center_keys=center_keys)
-    integer = parts.query_integer, parts.key_integer
-    decision = decide(*integer, importance=importance, rho_b=rho_b, tau_h=tau_h, keep_importance=keep_importance)
+    parts = split_operands(
+        query,
+        key,
+        value,
+        integer_bits=integer_bits,
+        fraction_bits=fraction_bits,
+        rounding=rounding,
+        scale=scale,
+        center_keys=center_keys,
+        key_means=key_means,
+    )
+    decision = decide(
+        parts.query_integer,
+        parts.key_integer,
+        importance=importance,
+        selection=selection,
+        rho_b=rho_b,
+        top_k_ratio=top_k_ratio,
+        tau_h=tau_h,
+        tau_normalised=tau_normalised,
+        keep_importance=keep_importance,
+    )
     masks = decision.block_kept, decision.head_kept
     output = attend(parts, *masks, pruned_score=pruned_score, approximation=approximation, exponential=exponential)
     counts = counts_of_mask(*masks, *query.shape[1:], approximation=approximation, pruned_score=pruned_score)
@@ -347,8 +301,8 @@ def fixed_point_attention(
     ValueError
         As `hdp_attention`.
     """
-    _check_choice("exponential", exponential, EXPONENTIALS)
-    q, k, v = _quantise_all(query, key, value, integer_bits, fraction_bits, scale, "none")
+    check_choice("exponential", exponential, EXPONENTIALS)
+    q, k, v = _quantise_all(query, key, value, integer_bits, fraction_bits, scale, "none", None)
     output = np.empty(query.shape, dtype=np.float32)
     factor = _score_factor(query.shape[2], scale, fraction_bits)
     dense_rows(q.raw, k.raw, v.raw, fraction_bits, factor, EXPONENTIALS.index(exponential), output)

@@ -4,6 +4,7 @@ It shares no code with the compiled kernels. Counts are taken where the work is 
 """
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -90,9 +91,13 @@ def reference_attention(
     scale: float = 1.0,
     importance: str = "absolute",
     center_keys: str = "none",
+    key_means: NDArray[np.floating] | None = None,
     pruned_score: str = "excluded",
+    selection: str = "threshold",
     rho_b: float = 0.0,
+    top_k_ratio: float = 0.5,
     tau_h: float = 0.0,
+    tau_normalised: bool = True,
     approximation: bool = True,
     exponential: str = "polynomial",
 ) -> dict[str, Any]:
@@ -111,6 +116,9 @@ def reference_attention(
         if center_keys == "dynamic":
             means = [sum(row[c] for row in keys) / len(keys) for c in range(len(keys[0]))]
             keys = [[x - mean for x, mean in zip(row, means, strict=True)] for row in keys]
+        elif center_keys == "static":
+            assert key_means is not None
+            keys = [[x - float(mean) for x, mean in zip(row, key_means[h], strict=True)] for row in keys]
         raw: list[Matrix] = []
         for matrix, factor in ((query[h], scale), (keys, scale), (value[h], 1.0)):
             pairs = [[reference_quantise(x, integer_bits, fraction_bits, factor) for x in row] for row in matrix]
@@ -121,29 +129,58 @@ def reference_attention(
             for matrix in raw[:2]
         ]
         factor = 1.0 / (math.sqrt(query.shape[2]) * scale * scale * 2.0 ** (2 * fraction_bits))
+        decision = _reference_decision(
+            _integer_scores(split), importance, rho_b if selection == "threshold" else None, top_k_ratio, tau_h,
+            tau_normalised,
+        )  # fmt: skip
         heads.append(
-            _reference_head(
-                split, raw[2], factor, fraction_bits, importance, pruned_score, rho_b, tau_h, approximation, exponential
-            )
+            _reference_head(split, raw[2], factor, fraction_bits, decision, pruned_score, approximation, exponential)
         )
     for name in heads[0]:
         result[name] = np.array([head[name] for head in heads])
     return result
 
 
+def _integer_scores(split: list[list[list[tuple[int, int]]]]) -> Matrix:
+    query, key = ([[pair[0] for pair in row] for row in matrix] for matrix in split)
+    return [[_dot(one, other) for other in key] for one in query]
+
+
+def reference_largest(theta: list[int], ratio: float) -> list[bool]:
+    """Which blocks of a row stay when `ratio` of them is pruned, the ratio read as the decimal number that it is."""
+    keep = max(1, math.ceil((1 - Fraction(repr(ratio))) * len(theta)))
+    order = sorted(range(len(theta)), key=lambda b: (-theta[b], b))
+    return [b in order[:keep] for b in range(len(theta))]
+
+
+@dataclass(frozen=True)
+class _Decision:
+    """What stays of a head, and why."""
+
+    integer: Matrix
+    theta: Matrix
+    mask: list[list[bool]]
+    head_importance: float
+    head_kept: bool
+
+
 def _reference_decision(
-    integer: Matrix, importance: str, rho_b: float, tau_h: float
-) -> tuple[Matrix, list[list[bool]], float, bool]:
+    integer: Matrix, importance: str, rho_b: float | None, top_k_ratio: float, tau_h: float, tau_normalised: bool
+) -> _Decision:
     """Importance of the blocks, which of them stay, the head's importance and whether it stays, from integer scores."""
     blocks = _blocks(len(integer))
     magnitude = [[sum(abs(integer[i][j]) for i in rows for j in columns) for columns in blocks] for rows in blocks]
     signed = [[sum(integer[i][j] for i in rows for j in columns) for columns in blocks] for rows in blocks]
     theta = magnitude if importance == "absolute" else signed
-    head_importance = sum(map(sum, magnitude)) / len(blocks) ** 2
-    head_kept = head_importance >= tau_h
-    thresholds = [reference_threshold(row, rho_b) for row in theta]
-    mask = [[head_kept and x >= threshold for x in row] for row, threshold in zip(theta, thresholds, strict=True)]
-    return theta, mask, head_importance, head_kept
+    total = sum(map(sum, magnitude))
+    head_importance = total / len(blocks) ** 2
+    head_kept = (head_importance if tau_normalised else total) >= tau_h
+    if rho_b is None:
+        mask = [reference_largest(row, top_k_ratio) for row in theta]
+    else:
+        mask = [[x >= reference_threshold(row, rho_b) for x in row] for row in theta]
+    mask = [[head_kept and kept for kept in row] for row in mask]
+    return _Decision(integer, theta, mask, head_importance, head_kept)
 
 
 def _reference_head(
@@ -151,19 +188,16 @@ def _reference_head(
     value: Matrix,
     factor: float,
     fraction_bits: int,
-    importance: str,
+    decision: _Decision,
     pruned_score: str,
-    rho_b: float,
-    tau_h: float,
     approximation: bool,
     exponential: str,
 ) -> dict[str, Any]:
-    """One head from its split Q and K and raw V."""
+    """One head from its split Q and K, raw V and what stays of it."""
     iq, fq = ([[pair[part] for pair in row] for row in split[0]] for part in (0, 1))
     ik, fk = ([[pair[part] for pair in row] for row in split[1]] for part in (0, 1))
     n, head_dim = len(value), len(value[0])
-    integer = [[_dot(iq[i], ik[j]) for j in range(n)] for i in range(n)]
-    theta, mask, head_importance, head_kept = _reference_decision(integer, importance, rho_b, tau_h)
+    integer, mask, head_kept = decision.integer, decision.mask, decision.head_kept
     blocks = _blocks(n)
     counts = dict.fromkeys(
         ("integer_products", "cross_products", "fraction_products", "value_products", "softmax_elements"), 0
@@ -195,8 +229,8 @@ def _reference_head(
         "output": output,
         "block_kept": mask,
         "head_kept": head_kept,
-        "importance": theta,
-        "head_importance": head_importance,
+        "importance": decision.theta,
+        "head_importance": decision.head_importance,
         "kept_blocks": sum(map(sum, mask)),
         "kept_elements": sum(len(a) * len(b) for i, a in enumerate(blocks) for j, b in enumerate(blocks) if mask[i][j]),
         "query_rows_fetched": n if head_kept else 0,

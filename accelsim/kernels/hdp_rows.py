@@ -77,11 +77,26 @@ def row_threshold(theta: NDArray[np.int64], rho: float) -> float:
     return min(max(mean + rho * reach, float(low)), float(high))
 
 
+@njit(cache=True, nogil=True)
+def keep_largest(theta: NDArray[np.int64], keep: int, kept: NDArray[np.bool_]) -> None:
+    """Mark the `keep` largest of a row, of equals those that come first."""
+    bound = np.sort(theta)[len(theta) - keep]
+    left = keep
+    for b in range(len(theta)):
+        kept[b] = theta[b] > bound
+        left -= kept[b]
+    for b in range(len(theta)):
+        if left and theta[b] == bound:
+            kept[b] = True
+            left -= 1
+
+
 @njit(cache=True, nogil=True, parallel=True)
 def decide_rows(
     queries: NDArray[np.signedinteger],
     keys: NDArray[np.signedinteger],
     rho: float,
+    keep: int,
     signed: bool,
     block_kept: NDArray[np.bool_],
     magnitude: NDArray[np.int64],
@@ -90,6 +105,7 @@ def decide_rows(
     """Fill the mask, the sum of magnitudes of each block row, and the importance unless that array is empty.
 
     `queries` [heads, 2 nb, head_dim] and `keys` [heads, head_dim, 2 nb] are integers of one type that holds a score.
+    Rows keep the blocks at or above the threshold of `rho`, or, where `keep` is not 0, so many of them.
     """
     heads, nb = block_kept.shape[0], block_kept.shape[1]
     tasks = heads * nb
@@ -102,9 +118,12 @@ def decide_rows(
             head, row = task // nb, task % nb
             _integer_scores(queries[head, 2 * row : 2 * row + 2], keys[head], top, bottom)
             magnitude[head, row] = _block_importance(top, bottom, signed, theta)
-            threshold = row_threshold(theta, rho)
-            for b in range(nb):
-                block_kept[head, row, b] = theta[b] >= threshold
+            if keep:
+                keep_largest(theta, keep, block_kept[head, row])
+            else:
+                threshold = row_threshold(theta, rho)
+                for b in range(nb):
+                    block_kept[head, row, b] = theta[b] >= threshold
             if importance.size:
                 importance[head, row] = theta
 

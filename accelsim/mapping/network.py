@@ -67,6 +67,7 @@ def check_scheme(network: Network, config: RunConfig) -> None:
             raise MappingError(f"scheme {scheme} is about attention, and workload {network.name} has none")
         if scheme != "dense_on_unit":
             _check_ratios(config)
+            _check_head_thresholds(network, config)
     if prunes_weights(scheme) and not prunable(network):
         raise MappingError(f"scheme {scheme} prunes weights, and workload {network.name} has none")
     if config.pattern_options is not None:
@@ -86,6 +87,16 @@ def _check_ratios(config: RunConfig) -> None:
             "without values HDP prunes what you name: set hdp.block_ratio and hdp.head_ratio "
             "(for example --set hdp.block_ratio=0.7 --set hdp.head_ratio=0.1), give masks that a run recorded "
             "(--masks), or run with values"
+        )
+
+
+def _check_head_thresholds(network: Network, config: RunConfig) -> None:
+    """A list of thresholds has one for each attention."""
+    layers = sum(isinstance(operation, Attention) for operation in network.operations)
+    if isinstance(config.hdp.tau_h, list) and len(config.hdp.tau_h) != layers:
+        raise MappingError(
+            f"hdp.tau_h lists {len(config.hdp.tau_h)} thresholds, and workload {network.name} has {layers} attention "
+            "layers; give one for each, or a single number for all"
         )
 
 
