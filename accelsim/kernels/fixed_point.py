@@ -1,4 +1,4 @@
-"""Signed fixed point of up to 16 bits, and its split into an integer and a fraction part. Plain NumPy, bit-exact.
+"""Signed fixed point, and its split into an integer and a fraction part. Plain NumPy, bit-exact.
 
 A number x is held as the integer ``raw = x * 2**fraction_bits``. ``integer_bits`` counts the bits before the binary
 point, the sign among them, so ``raw`` has ``integer_bits + fraction_bits`` bits. The split is
@@ -15,6 +15,7 @@ ROUNDINGS = ("truncate", "floor", "round")
 """Ways to take the integer part: towards zero, downwards, or to the nearest (ties to even)."""
 
 MAX_BITS = 16
+"""Of formats whose sums of products the kernels of HDP hold exactly; `quantise` takes up to 31 where it is told to."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +28,18 @@ class Quantised:
     """How many numbers lay outside the range and were set to its nearer end."""
 
 
-def check_format(integer_bits: int, fraction_bits: int) -> None:
-    """Refuse formats that are not signed fixed point of at most 16 bits.
+def check_format(integer_bits: int, fraction_bits: int, max_bits: int = MAX_BITS) -> None:
+    """Refuse formats that are not signed fixed point of at most `max_bits`.
 
     Raises
     ------
     ValueError
         When a width is out of range; the message names what is allowed.
     """
-    if integer_bits < 1 or fraction_bits < 0 or integer_bits + fraction_bits > MAX_BITS:
+    if integer_bits < 1 or fraction_bits < 0 or integer_bits + fraction_bits > max_bits:
         raise ValueError(
             f"integer_bits {integer_bits} and fraction_bits {fraction_bits}: "
-            f"need integer_bits >= 1, fraction_bits >= 0 and at most {MAX_BITS} bits together"
+            f"need integer_bits >= 1, fraction_bits >= 0 and at most {max_bits} bits together"
         )
 
 
@@ -48,7 +49,14 @@ def raw_range(integer_bits: int, fraction_bits: int) -> tuple[int, int]:
     return -half, half - 1
 
 
-def quantise(values: NDArray[np.floating], integer_bits: int, fraction_bits: int, *, scale: float = 1.0) -> Quantised:
+def quantise(
+    values: NDArray[np.floating],
+    integer_bits: int,
+    fraction_bits: int,
+    *,
+    scale: float = 1.0,
+    max_bits: int = MAX_BITS,
+) -> Quantised:
     """Round ``values * scale`` to fixed point: to nearest, ties to even, saturating at both ends.
 
     Parameters
@@ -60,13 +68,15 @@ def quantise(values: NDArray[np.floating], integer_bits: int, fraction_bits: int
         The format.
     scale : float
         Multiplies the values before they are rounded.
+    max_bits : int
+        Widest format that the caller's sums of products hold, at most 31.
 
     Raises
     ------
     ValueError
         For a format that does not exist, and for NaN or infinity.
     """
-    check_format(integer_bits, fraction_bits)
+    check_format(integer_bits, fraction_bits, max_bits)
     scaled = np.asarray(values, dtype=np.float64) * (scale * 2.0**fraction_bits)
     if not np.isfinite(scaled).all():
         raise ValueError("fixed point cannot hold NaN or infinity")
