@@ -36,6 +36,9 @@ ACTIONS: dict[str, str] = {
     "sorted_key_cycle": "a cycle in which the buffer of sorted keys is read",
     "host_comparison": "a comparison of two numbers as the host sorts keys",
     "mask_element": "one predicted score compared with a threshold, and its place in the mask",
+    "compared_activation": "an activation compared with a magnitude below which it becomes zero",
+    "packing_cycle": "a cycle in which a lane's masks are met and its effectual products are packed",
+    "mask_byte": "a byte of mask bits written to or read from the buffer of masks",
     "link_byte": "a byte over the link between GPU and attention unit",
 }
 
