@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 _ROWS = 40
 _INTERVAL = "latency_interval"
+_PRUNED = "weight_sparsity"
 _SHOWN: tuple[tuple[str, str, Callable[[object], str]], ...] = (
+    ("weights pruned", _PRUNED, output.percent),
     ("latency (us)", "latency_us", output.amount),
     ("80 % interval (us)", _INTERVAL, lambda text: str(text or "-")),
     ("cycles", "cycles", output.amount),
@@ -55,14 +57,18 @@ def sweep(
 
 
 def _report(run: "SweepRun") -> None:
-    """Print the points, or the fastest of many, and how many cannot be told from the fastest."""
+    """Print the points, or the fastest of many, and how many cannot be told from the fastest.
+
+    What was pruned stands beside the sparsity that was asked for, since not every pattern has every sparsity.
+    """
     from accelsim.results.intervals import undecided_from_fastest
 
     good = [record for record in run.records if record["error"] is None]
     many = len(good) > _ROWS
     chosen = sorted(good, key=lambda record: float(record["latency_us"] or 0))[:_ROWS] if many else good
     intervals = [interval_of(record) for record in chosen]
-    shown = [entry for entry in _SHOWN if entry[1] != _INTERVAL or any(intervals)]
+    given = {_INTERVAL: any(intervals), _PRUNED: any(record.get(_PRUNED) for record in chosen)}
+    shown = [entry for entry in _SHOWN if given.get(entry[1], True)]
     columns = [*(output.Column(axis) for axis in run.axes), *(output.Column(title, True) for title, _, _ in shown)]
     rows = [
         [*("-" if record[axis] is None else str(record[axis]) for axis in run.axes)]

@@ -16,6 +16,7 @@ from accelsim.mapping.blocks import (
 from accelsim.mapping.choice import choose
 from accelsim.mapping.elements import plan_elements
 from accelsim.mapping.plan import (
+    BLOCK_WISE_EVENTS,
     BlockTable,
     GemmPlan,
     IntArray,
@@ -25,6 +26,7 @@ from accelsim.mapping.plan import (
     steps_per_chunk,
 )
 from accelsim.model.graph import Gemm
+from accelsim.pruning.packed.blocks import BlockWeights
 from accelsim.pruning.packed.elements import ElementWeights
 
 
@@ -87,6 +89,7 @@ def plan_gemm(
         (mapping.raster, mapping.swizzle_width),
         padded_k,
     )
+    events = mapping.max_events * (BLOCK_WISE_EVENTS if isinstance(weights, BlockWeights) else 1)
     launches = one_launch(gemm.name, blocks)
     if how.strategy == "stream":
         blocks, launches = launch_per_tile(gemm.name, blocks, how.streams)
@@ -96,7 +99,7 @@ def plan_gemm(
         blocks=blocks,
         launches=launches,
         split_k=_shares(blocks),
-        steps_per_chunk=steps_per_chunk(_steps(blocks, tile, padded_k), tile, mapping.max_events),
+        steps_per_chunk=steps_per_chunk(_steps(blocks, tile, padded_k), tile, events),
         activations=how.activations,
         shared_layout=mapping.shared_layout,
         efficiency=library.efficiency_of(how.family),

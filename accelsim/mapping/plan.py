@@ -21,6 +21,10 @@ IntArray = NDArray[np.int64]
 MAX_CHUNK = 16
 """K-steps that one event stands for at most."""
 
+BLOCK_WISE_EVENTS = 50
+"""So many times the events wanted are spent on block-wise weights before their k-steps are joined. Blocks of a column
+lie apart, and a chunk of several would touch, at once, all of A that lies between them."""
+
 
 @dataclass(frozen=True)
 class TileShape:

@@ -18,6 +18,8 @@ _LINES = len(PALETTE)
 _PANELS = 9
 _SPAN = 20
 """Largest over smallest value above which an axis is logarithmic."""
+_ROUNDING = 0.005
+"""Sparsity that whole tiles and blocks of weights may miss by."""
 
 
 def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], quantity: str = "latency_us") -> "Figure":
@@ -64,8 +66,16 @@ def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], quantity: str = "late
         _legend(figure, grid[0], lines)
         unit = unit_of(quantity)
         figure.supylabel(label_of(quantity.removesuffix(f"_{unit}")) + (f" ({unit})" if unit else ""), fontsize=9)
-        figure.supxlabel(_short(x), fontsize=9)
+        figure.supxlabel(_short(x) + _asked(frame, x), fontsize=9)
     return figure
+
+
+def _asked(frame: pd.DataFrame, x: str) -> str:
+    """What to add to the name of an axis of sparsities, where weights were pruned to others than those."""
+    if x.rsplit(".", 1)[-1] != "sparsity" or "weight_sparsity" not in frame.columns:
+        return ""
+    pruned = frame[frame["weight_sparsity"] > 0]
+    return " (asked)" if ((pruned["weight_sparsity"] - pruned[x]).abs() > _ROUNDING).any() else ""
 
 
 def _panels(frame: pd.DataFrame, rest: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:

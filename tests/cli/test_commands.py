@@ -407,6 +407,22 @@ def test_tables_without_intervals_have_no_column_for_them(capsys: pytest.Capture
     assert "interval" not in capsys.readouterr().out
 
 
+def test_a_sweep_shows_the_sparsity_that_was_reached_beside_the_one_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["kind: sweep", "name: asked", "hardware: v100_pcie", "workload: gemm_1024", "values: false"]
+    lines += ["engine: estimate", "grid:", "  scheme: [{}]", "  sparsity: [0.9]"]
+    (tmp_path / "sweep.yaml").write_text("\n".join(lines).format("dense, vector_wise, tile_wise"))
+    assert main(["sweep", str(tmp_path / "sweep.yaml")]) == 0
+    rows = {line.split()[0]: line.split()[1:4] for line in capsys.readouterr().out.splitlines()[3:] if line}
+    assert rows["dense"] == ["0.9", "0", "%"]
+    assert rows["vector_wise"] == ["0.9", "93.8", "%"]
+    assert rows["tile_wise"] == ["0.9", "90", "%"]
+    (tmp_path / "sweep.yaml").write_text("\n".join(lines[:-2]) + "\n  workload.m: [64]\n")
+    assert main(["sweep", str(tmp_path / "sweep.yaml")]) == 0
+    assert "pruned" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("known", "told"), [(True, 1), (False, 0)])
 def test_a_sweep_tells_what_is_undecided(known: bool, told: int, capsys: pytest.CaptureFixture[str]) -> None:
     from accelsim.cli import sweep

@@ -176,6 +176,13 @@ def test_sweep_has_numbers_along_x_and_names_as_lines() -> None:
     assert axes.get_ylim()[0] < 1 < 100 < axes.get_ylim()[1]
 
 
+def test_sweep_says_that_sparsities_are_those_asked_for_where_others_were_reached() -> None:
+    asked = pd.DataFrame({"sparsity": [0.5, 0.9], "latency_us": [2.0, 1.0], "weight_sparsity": [0.5, 0.9375]})
+    assert sweep_figure(asked, ["sparsity"]).get_supxlabel() == "sparsity (asked)"
+    assert sweep_figure(asked.assign(weight_sparsity=[0.501, 0.899]), ["sparsity"]).get_supxlabel() == "sparsity"
+    assert sweep_figure(asked.assign(weight_sparsity=0.0), ["sparsity"]).get_supxlabel() == "sparsity"
+
+
 def test_sweep_of_one_point() -> None:
     files = sweep_files(pd.DataFrame({"a": [1], "latency_us": [2.0]}), ["a"])
     assert sorted(files) == ["sweep.png", "sweep.svg"]

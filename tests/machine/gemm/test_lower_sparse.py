@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import accelsim
 from accelsim.config.pattern_options import PATTERN_OPTIONS, PatternOptions
-from accelsim.config.scheme import Mapping
+from accelsim.config.scheme import Engine, Mapping
 from accelsim.config.workload import Caches
 from accelsim.machine.gemm.actions import kernel_actions
 from accelsim.machine.gemm.events import run_events
@@ -114,6 +115,21 @@ def test_weights_are_fetched_packed(kind: str, m: int, n: int, k: int) -> None:
         stored = weights.value_bytes(2) + weights.kept // 4
     assert stored <= 1.05 * fetched + 64
     assert fetched <= weights.value_bytes(2) + weights.index_bytes + 8 * (n + k)
+
+
+def test_blocks_are_not_joined_into_chunks_that_span_what_lies_between_them() -> None:
+    """More events change nothing, and engines agree, where a few kept blocks of each column are far apart."""
+    sizes = [f"workload.{name}={size}" for name, size in {"m": 6400, "n": 768, "k": 3072}.items()]
+
+    def time(engine: Engine, events: int) -> float:
+        sets = [*sizes, f"mapping.max_events={events}"]
+        result = accelsim.run(
+            "v100_pcie", "gemm_1024", scheme="block_wise", sparsity=0.85, sets=sets, values=False, engine=engine
+        )
+        return float(result.value("latency_us"))
+
+    assert time("events", 20_000) == time("events", 10**6)
+    assert time("events", 20_000) == pytest.approx(time("estimate", 20_000), rel=0.15)
 
 
 def test_two_of_four_executes_half_at_twice_the_rate() -> None:
