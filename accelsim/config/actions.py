@@ -39,6 +39,8 @@ ACTIONS: dict[str, str] = {
     "compared_activation": "an activation compared with a magnitude below which it becomes zero",
     "packing_cycle": "a cycle in which a lane's masks are met and its effectual products are packed",
     "mask_byte": "a byte of mask bits written to or read from the buffer of masks",
+    "top_k_comparison": "a comparison of a number with the pivot in a top-k engine",
+    "importance_addition": "a number added to what a token or a head has received so far",
     "link_byte": "a byte over the link between GPU and attention unit",
 }
 
