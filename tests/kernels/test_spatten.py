@@ -1,6 +1,7 @@
 """SpAtten's kernel: its plain twin, what keeping all means, and the top-k engine."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from accelsim.kernels.spatten import high_plane, select, spatten_head
 from accelsim.kernels.spatten_reference import reference_select, reference_spatten_head
 
-OPTIONS = dict(fraction_bits=8, low_bits=4, low_threshold=0.2, probability_bits=12, parallelism=4)
+OPTIONS = {"fraction_bits": 8, "low_bits": 4, "low_threshold": 0.2, "probability_bits": 12, "parallelism": 4}
 
 
 def raw(seed, n, head_dim, limit=2048):
@@ -30,13 +31,13 @@ def raw(seed, n, head_dim, limit=2048):
 )
 def test_equals_its_plain_twin_bit_for_bit(seed, n, head_dim, keep, low_bits, threshold, bits):
     operands = raw(seed, n, head_dim)
-    options = OPTIONS | dict(
-        low_bits=low_bits,
-        low_threshold=threshold,
-        probability_bits=bits,
-        keep_values=max(1, int(keep * n)),
-        seed=seed,
-    )
+    options = OPTIONS | {
+        "low_bits": low_bits,
+        "low_threshold": threshold,
+        "probability_bits": bits,
+        "keep_values": max(1, int(keep * n)),
+        "seed": seed,
+    }
     ours, plain = spatten_head(*operands, **options), reference_spatten_head(*operands, **options)
     for field in dataclasses.fields(ours):
         np.testing.assert_array_equal(getattr(ours, field.name), getattr(plain, field.name), err_msg=field.name)
@@ -58,7 +59,8 @@ def test_the_engine_keeps_as_many_as_asked_for_and_the_largest_of_them(values, s
     count = max(1, int(share * len(values)))
     kept, cycles, compared = select(numbers, count, 16, seed)
     plain, plain_cycles, plain_compared = reference_select(values, count, 16, seed)
-    assert kept.tolist() == plain and (cycles, compared) == (plain_cycles, plain_compared)
+    assert kept.tolist() == plain
+    assert (cycles, compared) == (plain_cycles, plain_compared)
     assert kept.sum() == count
     assert len(values) == count or numbers[kept].min() >= numbers[~kept].max()
 
@@ -84,7 +86,7 @@ def test_the_engine_cannot_keep_none_or_more_than_there_are(count):
 @given(seed=st.integers(0, 1000), n=st.integers(1, 60))
 def test_keeping_all_at_full_width_is_dense_attention_within_a_step(seed, n):
     query, key, value = raw(seed, n, 16, limit=700)
-    got = spatten_head(query, key, value, **OPTIONS | dict(low_bits=0), keep_values=n)
+    got = spatten_head(query, key, value, **OPTIONS | {"low_bits": 0}, keep_values=n)
     scores = (query / 256) @ (key / 256).T / 4.0
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
     weights /= weights.sum(axis=1, keepdims=True)
@@ -92,7 +94,9 @@ def test_keeping_all_at_full_width_is_dense_attention_within_a_step(seed, n):
     bound = 0.5 / 2047 * weights.max(axis=1)[:, None] * np.abs(value / 256).sum(axis=0) + 1e-6
     assert (np.abs(got.output - weights @ (value / 256)) <= bound + 1e-6 * np.abs(got.output)).all()
     np.testing.assert_allclose(got.received, weights.sum(axis=0))
-    assert got.value_used.all() and not got.recomputed.any() and got.compared == 0
+    assert got.value_used.all()
+    assert not got.recomputed.any()
+    assert got.compared == 0
 
 
 def test_what_keys_receive_adds_up_to_the_number_of_queries():
@@ -103,19 +107,20 @@ def test_what_keys_receive_adds_up_to_the_number_of_queries():
 def test_the_low_plane_is_asked_for_more_often_as_the_threshold_rises():
     operands = raw(5, 64, 16, limit=400)
     rows = [
-        spatten_head(*operands, **OPTIONS | dict(low_threshold=t), keep_values=64).recomputed for t in (0, 0.1, 0.3, 1)
+        spatten_head(*operands, **OPTIONS | {"low_threshold": t}, keep_values=64).recomputed for t in (0, 0.1, 0.3, 1)
     ]
     assert [r.sum() for r in rows] == sorted(r.sum() for r in rows)
-    assert not rows[0].any() and rows[-1].sum() >= 63
-    for fewer, more in zip(rows, rows[1:], strict=False):
+    assert not rows[0].any()
+    assert rows[-1].sum() >= 63
+    for fewer, more in itertools.pairwise(rows):
         assert not (fewer & ~more).any()
 
 
 def test_a_second_pass_everywhere_gives_what_full_width_gives():
     operands = raw(6, 30, 8)
     # No probability reaches 2, so every query needs the low plane.
-    again = spatten_head(*operands, **OPTIONS | dict(low_threshold=2.0), keep_values=30)
-    full = spatten_head(*operands, **OPTIONS | dict(low_bits=0), keep_values=30)
+    again = spatten_head(*operands, **OPTIONS | {"low_threshold": 2.0}, keep_values=30)
+    full = spatten_head(*operands, **OPTIONS | {"low_bits": 0}, keep_values=30)
     np.testing.assert_array_equal(again.output, full.output)
     assert again.recomputed.all()
 
@@ -127,15 +132,15 @@ def test_the_high_plane_is_what_two_complement_leaves():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(keep_values=0), "keep_values 0"),
-        (dict(keep_values=9), "keep_values 9"),
-        (dict(probability_bits=1), "probability_bits 1"),
-        (dict(parallelism=0), "parallelism 0"),
+        ({"keep_values": 0}, "keep_values 0"),
+        ({"keep_values": 9}, "keep_values 9"),
+        ({"probability_bits": 1}, "probability_bits 1"),
+        ({"parallelism": 0}, "parallelism 0"),
     ],
 )
 def test_numbers_out_of_range_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        spatten_head(*raw(0, 8, 4), **OPTIONS | dict(keep_values=8) | change)
+        spatten_head(*raw(0, 8, 4), **OPTIONS | {"keep_values": 8} | change)
 
 
 def test_shapes_that_differ_are_refused():
