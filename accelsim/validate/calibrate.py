@@ -12,6 +12,7 @@ from accelsim.config.hardware import Gpu
 from accelsim.config.loader import load_hardware
 from accelsim.errors import UserError
 from accelsim.validate.errors import ErrorSummary, summarise
+from accelsim.validate.halves import is_held_out
 from accelsim.validate.mechanisms import Switches
 from accelsim.validate.parameters import Parameter, fitted_parameters, with_values
 from accelsim.validate.predict import ValidationEngine, predict
@@ -52,13 +53,6 @@ class Calibration:
     seed: int
     holdout: float
     engine: FitEngine = "estimate"
-
-
-def is_held_out(row: MeasuredRow, holdout: float, seed: int) -> bool:
-    """Whether a row takes no part in the fit: by a hash of its shape, so before any fit, and equal shapes together."""
-    text = f"{seed}/{row.op}/{row.dtype}/{row.batch}/{row.m}/{row.n}/{row.k}"
-    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-    return number / 2**64 < holdout
 
 
 def calibrate(

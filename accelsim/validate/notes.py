@@ -22,6 +22,8 @@ class Conditions:
 
     library: str | None = None
     """cublas, cutlass, cusparselt, spatha, flash_attention, ..."""
+    stack: str | None = None
+    """Serving stack that calls the library: trtllm, vllm or sglang."""
     op_a: str | None = None
     """N, or T where A is stored transposed."""
     op_b: str | None = None
@@ -65,7 +67,9 @@ def _always(**fields: Any) -> Callable[[re.Match[str]], _Fields]:
 
 _RULES: tuple[_Rule, ...] = (
     # Serving stacks, as aiconfigurator measures them: a graph of copies with distinct weights, products by cuBLAS.
-    (r"(?:trtllm|vllm|sglang)[_/]v?\d[\w.+-]*", _always(library="cublas", copies=_SERVING_COPIES)),
+    (r"(trtllm|vllm|sglang)[_/]v?\d[\w.+-]*", lambda match: {
+        "library": "cublas", "copies": _SERVING_COPIES, "stack": match[1].lower(),
+    }),
     (r"cuda[_ ]?graph|graph", _always(launch="graph")),
     (r"stream|eager", _always(launch="stream")),
     (r"kernel(?:[_ ]time)?|nsys|ncu", _always(launch="kernel")),
@@ -89,6 +93,7 @@ _RULES: tuple[_Rule, ...] = (
     (r"(?:\w+_)?flash_attn(?:_fa\d)?|flash_attention|torch_flow", _always(library="flash_attention")),
     (r"(?:bad|untuned) kernel.*", lambda match: {"flaw": match[0].lower()}),
     (r"library=(\w+)", lambda match: {"library": match[1].lower()}),
+    (r"stack=(\w+)", lambda match: {"stack": match[1].lower()}),
     (rf"launch=({'|'.join(LAUNCHES)})", lambda match: {"launch": match[1].lower()}),
     (r"copies=([1-9]\d*)", lambda match: {"copies": int(match[1])}),
     (rf"warm=({'|'.join(WARM)})", lambda match: {"warm": match[1].lower()}),
@@ -111,7 +116,8 @@ def parse_notes(notes: str) -> Conditions:
     ----------
     notes : str
         Parts separated by semicolons: the forms of aiconfigurator, DeepBench, VENOM, TileSparsity and PyTorch's
-        semi-structured sparsity, or ``key=value`` (library, opA, opB, launch, copies, warm, strategy, G, pattern).
+        semi-structured sparsity, or ``key=value`` (library, stack, opA, opB, launch, copies, warm, strategy, G,
+        pattern).
 
     Returns
     -------

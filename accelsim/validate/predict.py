@@ -28,6 +28,7 @@ from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES, describe, occupa
 from accelsim.model.graph import Gemm, Layout
 from accelsim.pruning.pack import pack
 from accelsim.pruning.seeded import seeded_mask
+from accelsim.validate.attention_rows import predict_attention
 from accelsim.validate.estimates import estimate_dense
 from accelsim.validate.mechanisms import Switches
 from accelsim.validate.menus import menu, menu_of
@@ -143,16 +144,18 @@ def predict(
     gpu = without.gpu(gpu)
     found: list[Prediction | None] = [None] * len(rows)
     cases: dict[_Case, list[int]] = defaultdict(list)
+    table = energy or _energy(gpu.energy)
     for index, row in enumerate(rows):
         reason = _not_modelled(row, gpu)
         if reason:
             found[index] = Prediction(None, reason)
+        elif row.is_attention:
+            found[index] = Prediction(**vars(predict_attention(row, gpu, library or menu(gpu.library), table)))
         else:
             _check_dtype(row, gpu)
             case = _case(row, gpu, base, library)
             mapping, caches = without.mapping(case.mapping), without.caches(case.caches)
             cases[replace(case, mapping=mapping, caches=caches)].append(index)
-    table = energy or _energy(gpu.energy)
     for case, prediction in _simulate(list(cases), gpu, engine, library, table, without, as_run).items():
         for index in cases[case]:
             found[index] = prediction
@@ -172,14 +175,14 @@ def predict(
 
 def _not_modelled(row: MeasuredRow, gpu: Gpu) -> str:
     """Why a row is outside what is simulated; an empty text when it is inside."""
-    if row.is_attention:
-        return "fused attention is not modelled"
     if row.conditions.flaw:
         return f"its notes call it {row.conditions.flaw!r}, which no menu of kernels tells"
     if row.conditions.launch == "sync" and gpu.launch.sync is None:
         return f"launched and waited for, and {gpu.name} does not say what that takes (launch.sync)"
     if row.op in SPARSE_OPS:
         return not_sparse(row, gpu)
+    if row.is_attention:
+        return ""
     if row.op not in ("gemm", "tilewise"):
         return f"operation {row.op} is unknown"
     if row.op == "gemm" and row.sparsity:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from accelsim.validate.rows import ATTENTION_OPS
+
 FEW_WAVES = 4.0
 HUGE_US = 1000.0
 ALIGNED = 8
@@ -33,13 +35,14 @@ def regimes(rows: pd.DataFrame) -> dict[str, pd.Series]:
     ----------
     rows : pandas.DataFrame
         Columns rows_of_c (m as the simulator counts it: of a column-major product, n), m, n, k, footprint_within_l2,
-        waves and measured_us.
+        waves and measured_us; op, if there are attentions, which are in none.
 
     Returns
     -------
     dict
         A boolean column for each of `REGIMES`, and for `REST`.
     """
-    found = {name: holds(rows).astype(bool) for name, (_, holds) in REGIMES.items()}
-    none = ~pd.DataFrame(found, index=rows.index).any(axis=1)
+    product = ~rows["op"].isin(ATTENTION_OPS) if "op" in rows else pd.Series(True, index=rows.index)
+    found = {name: holds(rows).astype(bool) & product for name, (_, holds) in REGIMES.items()}
+    none = ~pd.DataFrame(found, index=rows.index).any(axis=1) & product
     return {**found, REST: none}

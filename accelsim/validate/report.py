@@ -15,13 +15,14 @@ from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES
 from accelsim.results.schema import SCHEMA_VERSION
 from accelsim.results.store import json_text, write_folder
 from accelsim.results.tables import csv_text, plain, records
+from accelsim.validate.attention_rows import attention_columns, attention_summary
 from accelsim.validate.decisions import decisions, pairs
 from accelsim.validate.errors import summarise
 from accelsim.validate.power import power_errors
 from accelsim.validate.predict import Prediction
 from accelsim.validate.regimes import REGIMES, REST, regimes
 from accelsim.validate.roofline import fit_roofline
-from accelsim.validate.rows import MeasuredRow
+from accelsim.validate.rows import ATTENTION_OPS, MeasuredRow
 
 _TOLD = ("library", "launch", "state of L2")
 """What the notes or columns of a row may leave to the defaults."""
@@ -59,6 +60,11 @@ class Validation:
         """Those of them whose latency was measured."""
         return self.predicted[self.predicted["measured_us"].notna()]
 
+    @cached_property
+    def attention(self) -> pd.DataFrame:
+        """Those of them that are attentions."""
+        return self.timed[self.timed["op"].isin(ATTENTION_OPS)]
+
     @property
     def unmodelled(self) -> pd.DataFrame:
         """Rows that were not, with the reason."""
@@ -66,7 +72,7 @@ class Validation:
 
     def summary(self) -> dict[str, Any]:
         """Errors of latency over all rows, by machine, by regime and of decisions, with a fitted roofline beside them;
-        errors of board power."""
+        errors of attention by stack, if there is any; errors of board power."""
         return dict(self._summary)
 
     @cached_property
@@ -79,7 +85,8 @@ class Validation:
             **_errors(rows),
             "gpus": {str(name): _errors(alike) for name, alike in rows.groupby("hardware", sort=False)},
             "regimes": {name: _errors(rows[rows[name]]) for name in (*REGIMES, REST)},
-            "decisions": decisions(pairs(rows)),
+            "decisions": decisions(pairs(rows[~rows["op"].isin(ATTENTION_OPS)])),
+            **({"attention": attention_summary(self.attention)} if len(self.attention) else {}),
             "roofline": _roofline(rows),
             "power": power_errors(self.predicted),
             "unmodelled_count": int(reasons.sum()),
@@ -130,14 +137,20 @@ class Validation:
         return path
 
 
-def frame_of(rows: Sequence[MeasuredRow], predictions: Sequence[Prediction], gpu: Gpu, hardware: str) -> pd.DataFrame:
+def frame_of(
+    rows: Sequence[MeasuredRow],
+    predictions: Sequence[Prediction],
+    gpu: Gpu,
+    hardware: str,
+    halves: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """Rows beside predictions as a table.
 
     Columns: hardware (the simulated machine), what the measured table says (row, line, gpu, dtype, op, batch, m, n, k,
     sparsity, library, pattern, tile, launch, measured_us, measured_w), format (dtype, or ``16-bit`` where the machine
     multiplies fp16 and bf16 alike), predicted_us, error_percent, ape_percent, predicted_w, kernel and waves (thread
     blocks over those that the device holds at once), menu, footprint_within_l2, rows_of_c, a boolean for each regime,
-    and reason.
+    and reason. If `halves` tells of each row in which half of the table it is, `attention_columns` follow.
     """
     columns: dict[str, Any] = {
         "hardware": [hardware] * len(rows),
@@ -163,7 +176,7 @@ def frame_of(rows: Sequence[MeasuredRow], predictions: Sequence[Prediction], gpu
     frame["rows_of_c"] = [row.n if row.conditions.order == "column" else row.m for row in rows]
     frame = frame.assign(**regimes(frame))
     frame["reason"] = [prediction.reason for prediction in predictions]
-    return frame
+    return frame if halves is None else frame.assign(**attention_columns(rows, halves))
 
 
 def _format(dtype: str, gpu: Gpu) -> str:

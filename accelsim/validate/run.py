@@ -10,6 +10,8 @@ from accelsim.config.hardware import Gpu
 from accelsim.config.loader import load_config
 from accelsim.config.workload import GemmWorkload
 from accelsim.errors import UserError
+from accelsim.validate.attention_rows import HALVES
+from accelsim.validate.halves import is_held_out
 from accelsim.validate.mechanisms import Switches, mechanisms
 from accelsim.validate.predict import Defaults, ValidationEngine, predict
 from accelsim.validate.report import Validation, counted_conditions, frame_of
@@ -87,7 +89,8 @@ def validate(
             predictions = predict(chosen, system.gpu, engine, defaults=defaults, switches=switches)
         except UserError as error:
             raise UserError(f"{measured}, {error}") from None
-        frames.append(frame_of(chosen, predictions, system.gpu, system.name))
+        halves = [HALVES[is_held_out(row)] for row in chosen] if any(row.is_attention for row in rows) else None
+        frames.append(frame_of(chosen, predictions, system.gpu, system.name, halves))
         used += chosen
         told += [row for row, prediction in zip(chosen, predictions, strict=True) if not prediction.reason]
     taken = {row.row for row in used}
