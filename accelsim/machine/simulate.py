@@ -4,7 +4,7 @@ Each kernel runs on the GEMM device by itself, through the chosen engine; attent
 system plays the operations in order, with transfers over the link between the units.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -229,24 +229,45 @@ def simulate(plan: NetworkPlan, execution: Execution, config: RunConfig, table: 
     NetworkRun
     """
     gpu = config.hardware.gpu
-    device, schedule = _Device(config), _Schedule(config.hardware)
+    device = _Device(config)
     kernels: list[KernelRun] = []
     units: list[UnitRun] = []
     for planned in plan.operations:
         operation = planned.operation
         if isinstance(operation, Attention) and planned.place == "attention_unit":
             units.append(_unit_run(operation, execution, config))
-            schedule.on_unit(planned, units[-1])
             continue
-        runs = []
         for kernel, counts in zip(planned.kernels, execution.counts[operation.name], strict=True):
             run = device.run(kernel, counts)
             name = _kernel_name(operation.name, kernel, len(planned.kernels) == 1)
             free = ticks_to_ps(run.end, gpu)
             slowed = throttle_ps(kernel, counts, run, free, gpu, table)
-            runs.append(KernelRun(name, operation.name, _part(planned), kernel, counts, run, free + slowed, slowed))
-        schedule.on_gpu(planned, runs)
-        kernels += runs
+            kernels.append(KernelRun(name, operation.name, _part(planned), kernel, counts, run, free + slowed, slowed))
+    return play(plan, kernels, units, config.hardware)
+
+
+def play(plan: NetworkPlan, kernels: Sequence[KernelRun], units: Sequence[UnitRun], system: System) -> NetworkRun:
+    """Play the operations of a network in order, each of which has been simulated alone.
+
+    Parameters
+    ----------
+    plan : NetworkPlan
+    kernels, units
+        Of its operations, in their order.
+    system : System
+        Whose link carries what goes between GPU and attention unit; another link is another play of the same parts.
+    """
+    schedule = _Schedule(system)
+    of_gpu: dict[str, list[KernelRun]] = {}
+    for run in kernels:
+        of_gpu.setdefault(run.operation, []).append(run)
+    of_unit = {run.operation: run for run in units}
+    for planned in plan.operations:
+        name = planned.operation.name
+        if name in of_unit:
+            schedule.on_unit(planned, of_unit[name])
+        else:
+            schedule.on_gpu(planned, of_gpu.get(name, []))
     spans = simulate_system(schedule.activities)
     ended = {span.name: span.end_ps for span in spans}
     attention = [ended[done] - max((ended[name] for name in needed), default=0) for needed, done in schedule.attention]
