@@ -10,7 +10,8 @@ none of which overlaps another. With ``par = multipliers // head_dim`` keys a cy
 - DRAM: for K and for V of every head ``ceil((batch par head_dim bits // 8 // 32) / channels)``, one burst of 32 bytes a
   cycle and channel; bits of 6 and of more than 8 are taken as 8. Q and the output are not counted.
 - fill: for every head ``queries batch``.
-- drain: once, of the layer's last head: ``11 + (87 + batch) + 1 + 1 + 3`` (scores, softmax, second pass, top-k, values).
+- drain: once, of the layer's last head: ``11 + (87 + batch) + 1 + 1 + 3``, for scores, softmax, second pass, top-k and
+  values.
 - top-k: for every head that asks for it ``batch + sum over passes of (left // comparators + 4) + ceil(top_k / par)``.
 
 The passes depend on random numbers: a Mersenne Twister seeded by the number of the head among those of the layer that
