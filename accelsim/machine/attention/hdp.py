@@ -8,9 +8,11 @@ import numpy as np
 from accelsim.config.hardware import HdpUnit
 from accelsim.kernels.hdp import hdp_attention
 from accelsim.machine.attention.accelerator import Accelerator, Knob, Multipliers, Operands, Work
+from accelsim.machine.attention.hdp_closed_form import closed_form_cycles
 from accelsim.machine.attention.hdp_pipeline import simulate_hdp
 from accelsim.machine.attention.run import AttentionRun
-from accelsim.machine.attention.work import HeadWork, hdp_work, head_costs
+from accelsim.machine.attention.work import HeadWork, hdp_work
+from accelsim.model.key_means import key_means_of
 
 
 @dataclass(frozen=True)
@@ -31,23 +33,25 @@ class Hdp(Accelerator[HdpUnit]):
     knob = Knob("hdp.rho_b", -0.999, 0.999)
 
     def multipliers(self, unit: HdpUnit) -> tuple[Multipliers, ...]:
-        elements, width = unit.cores * unit.pe_rows * unit.pe_columns, unit.hdp.integer_bits + unit.hdp.fraction_bits
-        return (
-            Multipliers("integer_array", elements, unit.hdp.integer_bits**2),
-            Multipliers("main_array", elements, width * 16),
-        )
+        width = unit.hdp.integer_bits + unit.hdp.fraction_bits
+        main = Multipliers("main_array", unit.cores * unit.pe_rows * unit.pe_columns, width * 16)
+        if unit.shared_array:
+            return (main,)
+        rows, columns = unit.integer_array
+        return (Multipliers("integer_array", unit.cores * rows * columns, unit.hdp.integer_bits**2), main)
 
     def on_chip_bytes(self, unit: HdpUnit) -> int:
         return int(unit.cores * unit.buffer)
 
     def execute(self, unit: HdpUnit, layers: Sequence[Operands], *, pruning: bool = True) -> tuple[HdpWork, ...]:
-        return tuple(self._layer(unit, operands, pruning) for operands in layers)
+        return tuple(self._layer(unit, operands, layer, pruning) for layer, operands in enumerate(layers))
 
-    def _layer(self, unit: HdpUnit, operands: Operands, pruning: bool) -> HdpWork:
+    def _layer(self, unit: HdpUnit, operands: Operands, layer: int, pruning: bool) -> HdpWork:
         self.check(unit, operands)
-        options = unit.hdp.model_dump(exclude={"block_ratio", "head_ratio"})
+        options = unit.hdp.switches(layer)
+        options["key_means"] = key_means_of(unit.hdp, operands.key, operands.heads, layer)
         if not pruning:
-            options |= {"rho_b": -1.0, "tau_h": 0.0}
+            options |= {"selection": "threshold", "rho_b": -1.0, "tau_h": 0.0}
         values = hdp_attention(operands.query, operands.key, operands.value, **options)
         n, head_dim, counts = operands.sequence, operands.head_dim, values.counts
         bits = {"integer_bits": unit.hdp.integer_bits, "fraction_bits": unit.hdp.fraction_bits}
@@ -70,15 +74,9 @@ class Hdp(Accelerator[HdpUnit]):
         return simulate_hdp(unit, work.head_work)
 
     def closed_form_cycles(self, unit: HdpUnit, work: Work) -> float:
-        """The pipeline's recurrence with everything but the slower of its halves hidden, or the DRAM's time."""
+        """See `accelsim.machine.attention.hdp_closed_form`."""
         assert isinstance(work, HdpWork)
-        costs = head_costs(unit, work.head_work)
-        front = float(sum(costs.integer_cycles))
-        back = (costs.score_cycles.sum(axis=1) + costs.value_cycles.sum(axis=1)) * work.head_kept
-        rounds = np.add.reduceat(np.maximum(front, back), np.arange(0, work.heads, unit.cores)) / unit.cores
-        moved = costs.load_bytes + costs.fraction_bytes + costs.value_bytes + costs.output_bytes
-        dram = float(moved.sum()) / unit.dram_bandwidth * unit.clock
-        return max(float(rounds.sum()) + front, dram)
+        return closed_form_cycles(unit, work.head_work)
 
 
 HDP = Hdp()

@@ -2,14 +2,14 @@
 
 The front half of a core loads the integer parts of Q and K, multiplies them on an array of integer multipliers and lets
 the sparsity engine decide on blocks and then on the head. The back half fetches what the masks ask for, and computes
-cross products, softmax and P x V on the main array of 16-bit multipliers and the softmax unit. Both arrays have
-``pe_rows x pe_columns`` elements. A core hands a head from front to back when both halves are done with theirs, so that
+cross products, softmax and P x V on the main array of 16-bit multipliers and the softmax unit. A core hands a head from
+front to back when both halves are done with theirs, so that
 
     T = T1(0) + sum over k of max(T1(k + 1), T23(k))
 
 for a core with heads 0, 1, ... alone, T1 being the front's time for a head and T23 the back's (0 for a pruned head, and
-after the last). Cores share the DRAM, which serves transfers in the order of their requests. Time is integer
-picoseconds.
+after the last). With a shared array the front multiplies once the back is done, and their times add up. Cores share the
+DRAM, which serves transfers in the order of their requests. Time is integer picoseconds.
 
 Dense attention runs on the same unit as whole products on the main array; its front half only loads Q, K and V.
 """
@@ -146,7 +146,7 @@ class _Unit:
         while self.queue:
             head = self.queue.popleft()
             yield self._until(self.ready_ps[head])
-            yield from self._front(core, number, head)
+            yield from self._front(core, number, head, back)
             if back is not None:
                 yield back
             kept = bool(self.work.head_kept[head])
@@ -155,7 +155,9 @@ class _Unit:
             yield back
         yield self._until(core.settled_at)
 
-    def _front(self, core: _Core, number: int, head: int) -> Generator[simpy.Event, object, None]:
+    def _front(
+        self, core: _Core, number: int, head: int, back: simpy.Event | None
+    ) -> Generator[simpy.Event, object, None]:
         begin = self.now
         loaded = self.dram.request(self.costs.load_bytes[head])
         self._record(begin, loaded, head, number, Stage.LOAD)
@@ -170,18 +172,20 @@ class _Unit:
             if not self.work.head_kept[head]:
                 core.wasted.append((loaded, arrival, UnitCause.FETCH_WAIT))
                 core.settled_at = max(core.settled_at, arrival)
-        scores, engine = two_stage_pipeline(loaded, self.integer_ps, self.engine_ps)
+        if self.unit.shared_array and back is not None:
+            yield back
+        scores, engine = two_stage_pipeline(self.now, self.integer_ps, self.engine_ps)
         scored, decided = scores[-1][1], engine[-1][1] + self.clock.ps(DECISION_CYCLES)
-        core.busy["integer_array"] += busy(scores)
+        core.busy["main_array" if self.unit.shared_array else "integer_array"] += busy(scores)
         core.busy["sparsity_engine"] += busy(engine)
-        self._record(loaded, scored, head, number, Stage.INTEGER_SCORES)
+        self._record(scores[0][0], scored, head, number, Stage.INTEGER_SCORES)
         self._record(engine[0][0], engine[-1][1], head, number, Stage.SPARSITY)
         self._record(engine[-1][1], decided, head, number, Stage.DECISION)
-        core.front += [(loaded, scored, UnitCause.INTEGER_SCORES), (scored, decided, UnitCause.DECISION)]
+        core.front += [(scores[0][0], scored, UnitCause.INTEGER_SCORES), (scored, decided, UnitCause.DECISION)]
         spill = self.costs.spill_write_bytes[head]
         if spill:
             spilled = self.dram.request(spill)
-            self._record(loaded, spilled, head, number, Stage.SPILL)
+            self._record(scores[0][0], spilled, head, number, Stage.SPILL)
             core.front.append((decided, max(spilled, decided), UnitCause.SPILL))
             decided = max(spilled, decided)
         yield self._until(decided)
@@ -198,6 +202,11 @@ class _Unit:
             self._record(begin, fetched, head, number, Stage.FETCH_FRACTIONS)
         if value_arrival > begin:
             self._record(begin, value_arrival, head, number, Stage.FETCH_VALUES)
+        release = None
+        if costs.streamed[head]:
+            groups, last = len(costs.score_cycles[head]), max(fetched, value_arrival)
+            release = [begin + (last - begin) * (group + 1) // groups for group in range(groups)]
+            fetched = value_arrival = begin
         yield self._until(fetched)
         scores, softmax, values = array_softmax_array(
             fetched,
@@ -205,6 +214,7 @@ class _Unit:
             self._ps(costs.softmax_cycles[head]),
             self._ps(costs.value_cycles[head]),
             value_arrival,
+            release,
         )
         end = values[-1][1]
         self._use(core, number, head, scores, softmax, values)
@@ -236,7 +246,10 @@ class _Unit:
 def _report(state: _Unit) -> AttentionRun:
     """Collect a finished simulation."""
     work, costs, end = state.work, state.costs, state.now
-    in_bits = bit_products(work)
+    again = int(costs.recomputed_products.sum())
+    in_kinds, in_bits = products(work), bit_products(work)
+    in_kinds["integer"] += again
+    in_bits["integer"] += again * work.integer_bits**2
     blocks = 0 if work.dense else work.heads * work.counts.row_blocks.shape[1] ** 2
     records = np.array(sorted(state.records), dtype=np.int64).reshape(-1, 5)
     return AttentionRun(
@@ -254,7 +267,7 @@ def _report(state: _Unit) -> AttentionRun:
         dram_bytes=state.dram.bytes,
         buffer_bytes=int(costs.buffer_bytes.sum()),
         spilled_bytes=int((costs.spill_write_bytes + costs.spill_read_bytes).sum()),
-        products=products(work),
+        products=in_kinds,
         bit_products=in_bits,
         actions={
             "bit_product": sum(in_bits.values()),
@@ -287,7 +300,7 @@ def simulate_hdp(
     Raises
     ------
     MappingError
-        When head_dim is more than the unit takes.
+        When head_dim is more than the unit takes, or integer scores are to be held and do not fit.
     ValueError
         When `operands_in_place` has not one entry for each head.
     """

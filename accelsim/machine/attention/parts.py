@@ -82,12 +82,18 @@ def two_stage_pipeline(
 
 
 def array_softmax_array(
-    begin: int, scores: Sequence[int], softmax: Sequence[int], values: Sequence[int], values_from: int
+    begin: int,
+    scores: Sequence[int],
+    softmax: Sequence[int],
+    values: Sequence[int],
+    values_from: int,
+    release: Sequence[int] | None = None,
 ) -> tuple[list[Interval], list[Interval], list[Interval]]:
     """When groups pass array, softmax unit and the same array again.
 
     The array takes the scores of a group before P x V of the group before it, so that it works while softmax does:
-    S0 S1 V0 S2 V1 ... V(last). No P x V begins before `values_from`, when V has arrived.
+    S0 S1 V0 S2 V1 ... V(last). No P x V begins before `values_from`, when V has arrived, and no scores of a group
+    before its entry in `release`.
 
     Returns
     -------
@@ -100,6 +106,7 @@ def array_softmax_array(
     groups = len(scores)
     for group in range(groups + 1):
         if group < groups:
+            array = max(array, release[group]) if release is not None else array
             of_scores.append((array, array + scores[group]))
             array += scores[group]
             start = max(array, unit)

@@ -134,6 +134,8 @@ class HeadCosts:
     fraction_bytes: IntArray
     """Fractions of Q and K: what the masks ask for, or all under a speculative start."""
     value_bytes: IntArray
+    streamed: NDArray[np.bool_]
+    """[heads] whether K and V outgrow the buffer, so that every group of block rows waits for its own share of them."""
     output_bytes: IntArray
     buffer_bytes: IntArray
     """Read from and written to the core's buffers."""
@@ -141,6 +143,8 @@ class HeadCosts:
     """[groups] integer scores of each group of block rows, the same for every head."""
     engine_cycles: list[int]
     """[groups] sparsity engine, likewise."""
+    recomputed_products: IntArray
+    """Integer products of kept scores that are multiplied a second time, on the main array."""
     score_cycles: IntArray
     """Cross products (dense: scores) on the main array."""
     softmax_cycles: IntArray
@@ -155,7 +159,7 @@ def head_costs(unit: HdpUnit, work: HeadWork) -> HeadCosts:
     Raises
     ------
     MappingError
-        When a vector is longer than the unit takes.
+        When a vector is longer than the unit takes, or integer scores are to be held and do not fit.
     """
     if work.head_dim > unit.max_head_dim:
         raise MappingError(
@@ -166,26 +170,55 @@ def head_costs(unit: HdpUnit, work: HeadWork) -> HeadCosts:
     score, softmax, value = _back_cycles(unit, work)
     load, spill, spill_read, fraction, value_bytes, output = _dram_bytes(unit, work)
     moved = load + fraction + value_bytes + output
+    again = work.counts.kept_elements * work.head_dim if _recomputes(unit, work) else np.zeros_like(load)
     return HeadCosts(
         load_bytes=load,
         spill_write_bytes=spill,
         spill_read_bytes=spill_read,
         fraction_bytes=fraction,
         value_bytes=value_bytes,
+        streamed=(_reads(unit, work) > 1) & (not work.dense),
         output_bytes=output,
         buffer_bytes=moved + _array_bytes(unit, work),
         integer_cycles=integer,
         engine_cycles=engine,
+        recomputed_products=again,
         score_cycles=score,
         softmax_cycles=softmax,
         value_cycles=value,
     )
 
 
+def _scores_beyond_buffer(unit: HdpUnit, work: HeadWork) -> int:
+    """Bytes of a head's integer scores for which the buffer has no room beside the integer parts of Q and K."""
+    room = max(0, unit.buffer - 2 * work.sequence * work.row_bytes(work.integer_bits))
+    beyond = 0 if work.dense else max(0, work.score_bytes - room)
+    if beyond and unit.integer_scores == "held":
+        raise MappingError(
+            f"{unit.name}: integer scores of {work.sequence} x {work.sequence} take {work.score_bytes} bytes, and "
+            f"beside the operands its buffer has room for {room}; integer_scores held needs all of them: take a larger "
+            "buffer, a shorter sequence, or integer_scores spilled or recomputed"
+        )
+    return beyond
+
+
+def _recomputes(unit: HdpUnit, work: HeadWork) -> bool:
+    return unit.integer_scores == "recomputed" and _scores_beyond_buffer(unit, work) > 0
+
+
 def _front_cycles(unit: HdpUnit, work: HeadWork) -> tuple[list[int], list[int]]:
-    nb, together = block_count(work.sequence), unit.pe_rows // 2
-    tiles = ceil_div(work.sequence, unit.pe_columns)
-    array = tiles * tile_cycles(work.head_dim, unit.pe_rows, unit.pe_columns)
+    """Integer scores and sparsity engine, by groups of block rows that are done together.
+
+    With scores or queries (input) in its elements the array ends with some block rows before it begins others. With
+    keys (weight) in them every block row waits for the last keys, so there is one group.
+    """
+    n, nb, d = work.sequence, block_count(work.sequence), work.head_dim
+    rows, columns = unit.integer_array
+    together, array = rows // 2, ceil_div(n, columns) * tile_cycles(d, rows, columns)
+    if unit.integer_dataflow == "input_stationary":
+        together, array = columns // 2, ceil_div(d, rows) * tile_cycles(n + rows, rows, columns)
+    elif unit.integer_dataflow == "weight_stationary":
+        together, array = nb, ceil_div(d, rows) * ceil_div(n, columns) * tile_cycles(n + rows, rows, columns)
     block_row = ceil_div(nb, unit.sparsity_blocks_per_cycle)
     sizes = [min(together, nb - first) for first in range(0, nb, together)]
     return [array] * len(sizes), [size * block_row for size in sizes]
@@ -195,10 +228,26 @@ def _back_cycles(unit: HdpUnit, work: HeadWork) -> tuple[IntArray, IntArray, Int
     counts, rows, columns = work.counts, unit.pe_rows, unit.pe_columns
     # Each partial product is a pass of its own through the array; a whole product is one pass.
     passes = 1 if work.dense else 3 if counts.fraction_products.any() else 2
+    passes += _recomputes(unit, work)
     score = sparse_product_cycles(counts.row_blocks, passes * work.head_dim, rows, columns)
     elements = by_row_group(counts.row_softmax * block_sizes(work.sequence), rows).sum(axis=-1)
     softmax: IntArray = -(-elements // unit.softmax_elements_per_cycle)
     return score, softmax, weighted_sum_cycles(counts.row_values, work.head_dim, rows, columns)
+
+
+def _key_rows(unit: HdpUnit, work: HeadWork) -> IntArray:
+    """Rows of K whose fractions are fetched, [heads]."""
+    fetched = work.counts.key_rows_fetched
+    return np.full_like(fetched, work.sequence) if unit.head_decision == "speculative" else fetched
+
+
+def _reads(unit: HdpUnit, work: HeadWork) -> IntArray:
+    """How often rows of K and V are read, [heads]: once, or by each group of block rows when they outgrow the buffer."""
+    whole = work.row_bytes(work.operand_bits)
+    parts = work.row_bytes(work.integer_bits) + work.row_bytes(work.fraction_bits)
+    held = _key_rows(unit, work) * parts + work.counts.value_rows_fetched * whole
+    groups = ceil_div(block_count(work.sequence), unit.pe_rows // 2)
+    return np.where((held > unit.buffer) & work.head_kept, groups, 1)
 
 
 def _dram_bytes(unit: HdpUnit, work: HeadWork) -> tuple[IntArray, ...]:
@@ -211,15 +260,15 @@ def _dram_bytes(unit: HdpUnit, work: HeadWork) -> tuple[IntArray, ...]:
         return none + n * whole * (1 + 2 * reads), none, none, none, none, output
     integer, fraction = work.row_bytes(work.integer_bits), work.row_bytes(work.fraction_bits)
     load = n * integer * (1 + (groups if 2 * n * integer > unit.buffer else 1))
-    room = max(0, unit.buffer - 2 * n * integer)
-    spill = max(0, work.score_bytes - room)
+    spill = 0 if unit.integer_scores == "recomputed" else _scores_beyond_buffer(unit, work)
     spill_read: IntArray = -(-spill * counts.kept_elements // (n * n))
-    query_rows, key_rows = counts.query_rows_fetched, counts.key_rows_fetched
-    if unit.head_decision == "speculative":
-        query_rows = key_rows = none + n
-    held = key_rows * (integer + fraction) + counts.value_rows_fetched * whole
-    times = np.where((held > unit.buffer) & work.head_kept, groups, 1)
-    fractions = (query_rows + key_rows * times) * fraction
+    times, key_rows = _reads(unit, work), _key_rows(unit, work)
+    query_rows = none + n if unit.head_decision == "speculative" else counts.query_rows_fetched
+    # Integer parts are there from the decision, unless they did not fit; rows of K that are read again are read whole.
+    missing = 1 if 2 * n * integer > unit.buffer else 0
+    fractions = query_rows * (fraction + missing * integer) + key_rows * (
+        times * fraction + (times - 1 + missing) * integer
+    )
     return none + load, none + spill, spill_read, fractions, counts.value_rows_fetched * times * whole, output
 
 
@@ -240,7 +289,19 @@ def _array_bytes(unit: HdpUnit, work: HeadWork) -> IntArray:
     total += 2 * weighed * PROBABILITY_BITS // 8
     if not work.dense:
         nb = block_count(n)
-        integer = n * work.row_bytes(work.integer_bits) * (ceil_div(n, columns) + ceil_div(n, rows))
-        kept_scores = -(-work.score_bytes * counts.kept_elements // (n * n))
-        total += integer + work.score_bytes + kept_scores + 2 * ceil_div(nb * nb, 8)
+        total += _integer_array_bytes(unit, work) + 2 * ceil_div(nb * nb, 8)
+        if not _recomputes(unit, work):
+            kept_scores: IntArray = -(-work.score_bytes * counts.kept_elements // (n * n))
+            total += work.score_bytes + kept_scores
     return total
+
+
+def _integer_array_bytes(unit: HdpUnit, work: HeadWork) -> int:
+    """Bytes between buffers and the array of integer scores: operands for each tile, and sums that are not complete."""
+    n, (rows, columns) = work.sequence, unit.integer_array
+    matrix = n * work.row_bytes(work.integer_bits)
+    if unit.integer_dataflow == "output_stationary":
+        return matrix * (ceil_div(n, columns) + ceil_div(n, rows))
+    # The operand that stays is read once, the other for each tile of it; sums go out and in between slices of head_dim.
+    unfinished = 2 * (ceil_div(work.head_dim, rows) - 1) * work.score_bytes
+    return matrix * (1 + ceil_div(n, columns)) + unfinished

@@ -246,9 +246,16 @@ def test_operands_beyond_the_buffer_are_read_again() -> None:
     few = np.zeros((1, 16, 16), dtype=bool)
     few[:, :, :3] = True
     narrow = hdp_work(counts_of_mask(few, np.ones(1, dtype=bool), 32, 8), 32, 8)
-    # 6 rows of K and V take 6 * (4 + 12 + 16) bytes; 32 rows of Q are read once in either case.
-    assert head_costs(make_unit(buffer="192 B"), narrow).fraction_bytes.tolist() == [(32 + 6) * 12]
-    assert head_costs(make_unit(buffer="191 B"), narrow).fraction_bytes.tolist() == [(32 + 6 * 8) * 12]
+    # 6 rows of K and V take 6 * (4 + 12 + 16) bytes; 32 rows of Q are read once in either case. All integer parts take
+    # 256 bytes: below that they come again with the fractions.
+    assert head_costs(make_unit(buffer="256 B"), narrow).fraction_bytes.tolist() == [(32 + 6) * 12]
+    assert head_costs(make_unit(buffer="192 B"), narrow).fraction_bytes.tolist() == [(32 + 6) * 16]
+    assert head_costs(make_unit(buffer="191 B"), narrow).fraction_bytes.tolist() == [(32 + 6 * 8) * 16]
+    wide = hdp_work(counts_of_mask(few, np.ones(1, dtype=bool), 32, 64), 32, 64)
+    # With head_dim 64 the integer parts fit in 2,048 bytes; rows of K that are read again are read whole.
+    assert head_costs(make_unit(buffer="2048 B"), wide).fraction_bytes.tolist() == [(32 + 6) * 96]
+    many = hdp_work(dense_counts(1, 32, 64), 32, 64)
+    assert head_costs(make_unit(buffer="2048 B"), many).fraction_bytes.tolist() == [32 * 96 + 32 * (8 * 96 + 7 * 32)]
     dense = dense_work(1, 32, 8)
     assert head_costs(make_unit(buffer="200 B"), dense).load_bytes.tolist() == [32 * 16 * (1 + 2 * 8)]
     assert head_costs(make_unit(), dense).load_bytes.tolist() == [32 * 16 * 3]
