@@ -65,9 +65,10 @@ _NOTHING = _Round(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, False)
 
 
 def _round(unit: HdpUnit, work: HeadWork, costs: HeadCosts, heads: slice) -> _Round:
-    per_byte = unit.clock / unit.dram_bandwidth
     kept = work.head_kept[heads]
-    number = len(kept)
+    # All cores ask at once in the beginning. Later they are as far apart as transfers have put them, and meet no more.
+    number = len(kept) if heads.start == 0 else 1
+    per_byte = unit.clock / unit.dram_bandwidth * number / len(kept)
 
     def stream(sizes: IntArray, head: int | None = None) -> float:
         of_round = sizes[heads]

@@ -242,7 +242,7 @@ def _key_rows(unit: HdpUnit, work: HeadWork) -> IntArray:
 
 
 def _reads(unit: HdpUnit, work: HeadWork) -> IntArray:
-    """How often rows of K and V are read, [heads]: once, or by each group of block rows when they outgrow the buffer."""
+    """How often rows of K and V are read, [heads]: once, or by each group of block rows if they outgrow the buffer."""
     whole = work.row_bytes(work.operand_bits)
     parts = work.row_bytes(work.integer_bits) + work.row_bytes(work.fraction_bits)
     held = _key_rows(unit, work) * parts + work.counts.value_rows_fetched * whole
