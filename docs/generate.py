@@ -26,6 +26,7 @@ PAGES = (
     "docs/schemes.md",
     "docs/patterns.md",
     "docs/breakeven.md",
+    "docs/attention.md",
     "docs/attention_unit.md",
     "docs/formats.md",
     "docs/validation.md",

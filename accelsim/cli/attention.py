@@ -1,4 +1,4 @@
-"""`accelsim attention compare`."""
+"""`accelsim attention compare` and `accelsim attention crossover`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +12,7 @@ from accelsim.errors import UserError
 
 if TYPE_CHECKING:
     from accelsim.explore.attention import AttentionComparison, UnitResult
+    from accelsim.explore.attention.crossover import Crossover, Crossovers
 
 app = typer.Typer(
     cls=SuggestingGroup, no_args_is_help=True, rich_markup_mode=None, help="Attention accelerators, side by side."
@@ -109,6 +110,93 @@ def compare(
         _report(found)
     if out is not None and not quiet:
         output.message(f"saved {out}")
+
+
+Ratios = Annotated[str, typer.Option("--block-ratio", help="Shares of blocks that HDP prunes, separated by commas.")]
+HeadRatio = Annotated[float, typer.Option(help="Share of heads that it prunes beside.")]
+System = Annotated[str, typer.Argument(help="A system with an attention unit: a name (accelsim hw list) or a path.")]
+Encoder = Annotated[str, typer.Option(help="An encoder or an attention, whose sequence is set.")]
+OverSequences = Annotated[str, typer.Option("--seq", help="Lengths, separated by commas.")]
+QuickEngine = Annotated[str, typer.Option(help="estimate or events: what times the GPU's kernels.")]
+
+
+@app.command("crossover")
+def crossover(
+    hardware: System = "a100_hdp",
+    workload: Encoder = "bert_base_layer",
+    seq: OverSequences = "128,512,2048,4096",
+    block_ratio: Ratios = "0.5,0.7,0.9",
+    head_ratio: HeadRatio = 0.0,
+    set_: options.Sets = None,
+    engine: QuickEngine = "estimate",
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """From which length, share of pruned blocks and link GPU and HDP unit beat the GPU's own fused attention."""
+    lengths, shares, device = _lengths(seq), _shares(block_ratio), options.check_engine(engine)
+    from accelsim.explore.attention.crossover import hdp_crossover
+
+    with Progress(quiet, "rows") as progress:
+        found = hdp_crossover(
+            hardware,
+            workload,
+            sequences=lengths,
+            block_ratios=shares,
+            head_ratio=head_ratio,
+            engine=device,
+            sets=list(set_ or ()),
+            seed=seed,
+            progress=progress.show,
+        )
+    if json:
+        output.document(found.to_json())
+    elif not quiet:
+        _report_crossover(found)
+
+
+_CROSSOVER = (
+    output.Column("sequence", True),
+    output.Column("blocks pruned", True),
+    output.Column("GPU, fused (us)", True),
+    output.Column("GPU, unfused (us)", True),
+    output.Column("with unit (us)", True),
+    output.Column("over an unlimited link (us)", True),
+    output.Column("speed-up", True),
+    output.Column("link needed (GB/s)", True),
+)
+
+
+def _report_crossover(found: "Crossovers") -> None:
+    title = f"{found.workload} on {found.hardware}, end to end: with the HDP unit against the GPU alone"
+    output.table(title, _CROSSOVER, [_crossover_row(row) for row in found.rows])
+    output.lines(
+        [
+            "Speed-up: over the GPU alone with fused attention. Link needed: bandwidth from which the two together are "
+            f"faster; the system's own has {found.link_bandwidth / 1e9:g} GB/s. GPU times by {found.engine}; masks are "
+            "drawn from the seed."
+        ]
+    )
+
+
+def _crossover_row(row: "Crossover") -> list[str]:
+    needed = "no link helps" if row.needed_bandwidth is None else output.amount(row.needed_bandwidth / 1e9, 3)
+    times = (row.fused_us, row.unfused_us, row.unit_us, row.unlimited_us)
+    speedup = f"{row.fused_us / row.unit_us:.2f}x"
+    return [str(row.sequence), output.percent(row.block_ratio), *map(output.amount, times), speedup, needed]
+
+
+def _shares(text: str) -> list[float]:
+    shares = []
+    for word in _split(text, "--block-ratio"):
+        try:
+            share = float(word)
+        except ValueError:
+            share = -1.0
+        if not 0 <= share < 1:
+            raise UserError(f"--block-ratio {text}: {word!r} is no share; allowed: numbers from 0 to below 1")
+        shares.append(share)
+    return shares
 
 
 def _split(text: str, option: str) -> list[str]:
