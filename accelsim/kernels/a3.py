@@ -114,11 +114,10 @@ def a3_attention(
     """
     number = number or A3Format()
     _check(candidate_share, post_threshold, tile, number)
-    if query.ndim != 3 or not query.shape == key.shape == value.shape or 0 in query.shape:
-        raise ValueError(
-            f"need query, key and value of one shape [heads, n, head_dim], not {query.shape}, {key.shape}, {value.shape}"
-        )
-    heads, n, head_dim = query.shape
+    shapes = query.shape, key.shape, value.shape
+    if query.ndim != 3 or len(set(shapes)) > 1 or 0 in query.shape:
+        raise ValueError(f"need query, key and value of one shape [heads, n, head_dim], not {shapes}")
+    heads, n = query.shape[:2]
     q, k, v = (quantise(array, number.integer_bits, number.fraction_bits) for array in (query, key, value))
     bounds = tile_bounds(n, tile)
     candidates = np.empty((heads, len(bounds), n), dtype=np.int32)

@@ -66,7 +66,11 @@ class A3Unit(AttentionUnit):
         if self.operand_bits > 16:
             raise ValueError(f"integer_bits + fraction_bits is {self.operand_bits}; allowed: at most 16")
         row = self.row_bytes(self.max_head_dim)
-        sizes = {"key_buffer": row, "value_buffer": row, "sorted_key_buffer": self.sorted_entry_bytes * self.max_head_dim}
+        sizes = {
+            "key_buffer": row,
+            "value_buffer": row,
+            "sorted_key_buffer": self.sorted_entry_bytes * self.max_head_dim,
+        }
         for name, size in sizes.items():
             if getattr(self, name) < self.max_keys * size:
                 raise ValueError(
@@ -89,7 +93,7 @@ class A3Unit(AttentionUnit):
         return ceil_div(head_dim * self.operand_bits, 8)
 
     def partial_bytes(self, head_dim: int) -> int:
-        """Bytes of a query's partial result between tiles: sums of 32 bits, the largest score and the sum of exponents."""
+        """Bytes of a query between tiles: sums of 32 bits, its largest score, its sum of exponents."""
         return 4 * head_dim + 8
 
     def tile_keys(self, sequence: int) -> int:
