@@ -77,12 +77,13 @@ class UnitResult:
     published_source: str | None
     cited_source: str | None
     """Where the keep ratio that thresholds are solved for comes from."""
+    remarks: tuple[str, ...]
     runs: tuple[AttentionRun, ...]
     """One for each layer; none on a GPU."""
 
     def record(self) -> dict[str, object]:
         """Plain figures by name, without stages."""
-        left_out = ("runs", "threshold", "energy_by_action", "default_energies")
+        left_out = ("runs", "remarks", "threshold", "energy_by_action", "default_energies")
         plain_ones = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in left_out}
         return plain_ones | {
             "threshold": self.threshold.origin,
@@ -172,6 +173,7 @@ class AttentionComparison:
                 notes.append(
                     f"{found.unit} at {found.sequence}: {found.saturated} numbers of Q, K and V saturated its format."
                 )
+        notes += dict.fromkeys(f"{found.unit}: {remark}" for found in self.units for remark in found.remarks)
         defaults = sorted({action for found in self.units for action in found.default_energies})
         if defaults:
             notes.append(f"Energies that are defaults, not measurements or published figures: {', '.join(defaults)}.")

@@ -64,6 +64,7 @@ def measure(
         published_gops=unit.published_gops,
         published_source=unit.sources.get("published_gops"),
         cited_source=unit.sources.get("keep_ratio"),
+        remarks=tuple(accelerator.remarks(unit, works)),
         runs=tuple(runs),
     )
 

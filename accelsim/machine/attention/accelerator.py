@@ -32,6 +32,8 @@ class Operands:
     query: FloatArray
     key: FloatArray
     value: FloatArray
+    real_length: IntArray | None = None
+    """[heads] tokens of each head's sequence before padding begins, for units that take it; None without padding."""
 
     @property
     def heads(self) -> int:
@@ -116,8 +118,12 @@ class Accelerator(ABC, Generic[UnitT]):
     """Spec of its YAML."""
     actions: ClassVar[Mapping[str, str]] = {}
     """Actions that its energy is counted in beyond the common ones, and what one of each is."""
+    takes_padding: ClassVar[bool] = False
+    """Whether it heeds `Operands.real_length`."""
     knob: ClassVar[Knob | None] = None
     """What `accelsim attention compare` solves; None when the YAML's ratios say directly what is kept."""
+    ratio: ClassVar[Knob | None] = None
+    """Where there is no knob, the key of the YAML that says what is kept; nothing is kept beyond it at its low end."""
 
     @abstractmethod
     def multipliers(self, unit: UnitT) -> tuple[Multipliers, ...]:
@@ -159,14 +165,20 @@ class Accelerator(ABC, Generic[UnitT]):
         work = self.execute(unit, layers)
         return float(np.mean([part.keep_ratio for part in work]))
 
+    def remarks(self, unit: UnitT, works: Sequence[Work]) -> list[str]:
+        """What a reader should know of this work beyond its figures, one sentence each."""
+        return []
+
     def check(self, unit: UnitT, operands: Operands) -> None:
         """Refuse operands that the unit cannot take.
 
         Raises
         ------
         MappingError
-            For shapes that differ, nothing to do, or rows longer than the unit takes.
+            For shapes that differ, nothing to do, rows longer than the unit takes, or padding that it does not heed.
         """
+        if operands.real_length is not None and not self.takes_padding:
+            raise MappingError(f"{unit.name} does not tell padding from tokens; leave real_length out")
         shapes = operands.query.shape, operands.key.shape, operands.value.shape
         if len(set(shapes)) > 1 or len(shapes[0]) != 3 or 0 in shapes[0]:
             raise MappingError(

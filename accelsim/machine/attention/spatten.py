@@ -18,7 +18,7 @@ from accelsim.config.quantity import Bytes
 from accelsim.errors import OperandError
 from accelsim.kernels.fixed_point import quantise
 from accelsim.kernels.spatten import SpattenHead, select, spatten_head
-from accelsim.machine.attention.accelerator import Accelerator, BoolArray, IntArray, Multipliers, Operands, Work
+from accelsim.machine.attention.accelerator import Accelerator, BoolArray, IntArray, Knob, Multipliers, Operands, Work
 from accelsim.machine.attention.run import AttentionRun
 from accelsim.machine.attention.spatten_pipeline import (
     LayerWork,
@@ -42,7 +42,7 @@ class SpattenPruning(Spec):
     """Share of the layers, rounded up, that keep all tokens and heads; the last layer never is one of several."""
     ramp: Literal["linear", "step"] = "linear"
     """How the shares fall over the other layers: evenly to the last one, or at once."""
-    lsb_threshold: float = Field(default=0.1, ge=0, le=1)
+    lsb_threshold: float = Field(default=0.0, ge=0, le=1)
     """Largest probability of a query below which its scores are computed again with all bits of K; 0 never asks."""
     msb_bits: int = Field(default=8, ge=1, le=16)
     """High bits of K, fetched first."""
@@ -171,6 +171,15 @@ class Spatten(Accelerator[SpattenUnit]):
     algorithm = "spatten"
     title = "SpAtten, HPCA 2021"
     spec = SpattenUnit
+    ratio = Knob("spatten.token_keep", 0.05, 1.0)
+
+    def remarks(self, unit: SpattenUnit, works: Sequence[Work]) -> list[str]:
+        if not any(isinstance(work, SpattenWork) and work.stand_in for work in works):
+            return []
+        return [
+            "tokens and heads of this one layer are pruned by what it would itself have found, in place of the layers "
+            "before it; rows of pruned queries are 0, which is most of its error."
+        ]
 
     def multipliers(self, unit: SpattenUnit) -> tuple[Multipliers, ...]:
         bits = unit.multiplier_bits**2
