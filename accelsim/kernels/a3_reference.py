@@ -70,7 +70,7 @@ def reference_exponent(distance: int, bits: int) -> int:
     """exp(-distance / 256) in steps of 2**-bits, from 16-bit entries for either half of the distance."""
     high, low = divmod(distance, 256)
     entries = Fraction(round(math.exp(-high) * 2**16), 2**16) * Fraction(round(math.exp(-low / 256) * 2**16), 2**16)
-    return min(2**bits - 1, _nearest(entries * 2**bits))
+    return min((1 << bits) - 1, _nearest(entries * (1 << bits)))
 
 
 def reference_query(
