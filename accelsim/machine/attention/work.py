@@ -287,12 +287,15 @@ def _array_bytes(unit: HdpUnit, work: HeadWork) -> IntArray:
     weighed = counts.row_values @ block_sizes(n)
     total: IntArray = ((tiles * group_rows).sum(axis=-1) + keys + values + counts.query_rows_fetched) * whole
     total += 2 * weighed * PROBABILITY_BITS // 8
-    if not work.dense:
-        nb = block_count(n)
-        total += _integer_array_bytes(unit, work) + 2 * ceil_div(nb * nb, 8)
-        if not _recomputes(unit, work):
-            kept_scores: IntArray = -(-work.score_bytes * counts.kept_elements // (n * n))
-            total += work.score_bytes + kept_scores
+    return total if work.dense else total + decision_bytes(unit, work)
+
+
+def decision_bytes(unit: HdpUnit, work: HeadWork) -> IntArray:
+    """Bytes between buffers and units for the decision, [heads]: integer operands and scores, and masks in and out."""
+    n, nb = work.sequence, block_count(work.sequence)
+    total = np.full(work.heads, _integer_array_bytes(unit, work) + 2 * ceil_div(nb * nb, 8), dtype=np.int64)
+    if not _recomputes(unit, work):
+        total += work.score_bytes - (-work.score_bytes * work.counts.kept_elements // (n * n))
     return total
 
 
