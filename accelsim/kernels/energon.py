@@ -134,7 +134,7 @@ def energon_filter(
     rounds: Sequence[tuple[int, int]] = ((4, 2), (4, 4)),
     alpha: float = 0.0,
     rounding: str = "floor",
-    scaling: str = "layer",
+    scaling: str = "head",
 ) -> FilterResult:
     """Keys that survive all rounds of filtering.
 
@@ -170,7 +170,7 @@ def energon_attention(
     rounds: Sequence[tuple[int, int]] = ((4, 2), (4, 4)),
     alpha: float = 0.0,
     rounding: str = "floor",
-    scaling: str = "layer",
+    scaling: str = "head",
     exponential: str = "polynomial",
 ) -> EnergonValues:
     """Attention of every head over the keys that survive filtering.

@@ -94,7 +94,7 @@ def reference_attention(
     rounds: Sequence[tuple[int, int]] = ((4, 2), (4, 4)),
     alpha: float = 0.0,
     rounding: str = "floor",
-    scaling: str = "layer",
+    scaling: str = "head",
     exponential: str = "polynomial",
 ) -> dict[str, Any]:
     """Filtered attention of [heads, n, head_dim] operands, with the switches of `energon.energon_attention`.

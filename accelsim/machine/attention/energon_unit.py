@@ -33,7 +33,7 @@ class EnergonUnit(AttentionUnit):
     """Where the thresholds of all rounds lie: from -1 (a row's smallest score) over 0 (the mean) to 1 (the largest)."""
     rounding: Literal["floor", "round"] = "floor"
     """How a round's operands are taken from 16 bits: upper bits cut off, or the nearest."""
-    scaling: Literal["layer", "head"] = "layer"
+    scaling: Literal["layer", "head"] = "head"
     """Over what the largest magnitude is taken that 16-bit operands are scaled by."""
     exponential: Literal["polynomial", "exact"] = "polynomial"
     """How the softmax unit computes it."""
