@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.config.attention_unit import AttentionUnit, accelerator_of
-from accelsim.config.loader import load_attention_unit, load_energy
+from accelsim.config.hardware import Gpu, System
+from accelsim.config.loader import load_attention_unit, load_energy, load_hardware, load_spec
 from accelsim.errors import ConfigError
 from accelsim.explore.attention.comparison import AttentionComparison, UnitResult
+from accelsim.explore.attention.gpu import measure_gpu, multipliers_of
 from accelsim.explore.attention.measure import measure
 from accelsim.explore.attention.operands import LayerOperands, draw, exact_attention, read
 from accelsim.explore.attention.thresholds import Threshold, solve, value_at
@@ -18,9 +20,13 @@ DEFAULT_UNITS = ("dense_array", "hdp_server", "a3", "spatten_eighth", "sanger", 
 
 THRESHOLDS = ("cited", "own")
 
+Named = str | Path | AttentionUnit | System
+Contestant = AttentionUnit | System
+"""A unit, or a GPU alone, which runs fused attention."""
+
 
 def compare_attention(
-    units: Sequence[str | Path | AttentionUnit] = DEFAULT_UNITS,
+    units: Sequence[Named] = DEFAULT_UNITS,
     *,
     sequences: Sequence[int] = (128, 384, 1024),
     heads: int = 12,
@@ -38,8 +44,8 @@ def compare_attention(
 
     Parameters
     ----------
-    units : sequence of str, path or AttentionUnit
-        Names below ``hwconfigs/attention``, paths of YAML files, or specs.
+    units : sequence of str, path, AttentionUnit or System
+        Names below ``hwconfigs``, paths of YAML files, or specs: attention units, and GPUs, which run fused attention.
     sequences : sequence of int
         Lengths; operands of each are drawn from the seed. Not looked at with `operands`.
     heads, head_dim, layers : int
@@ -80,18 +86,28 @@ def compare_attention(
     inputs = [read(operands)] if operands is not None else _drawn(sequences, heads, head_dim, layers, seed)
     for each in inputs:  # a shape that one cannot take is told before the others take their time
         for spec in specs:
-            accelerator_of(spec.algorithm).check(spec, each.first)
+            _check(spec, each)
     found: list[UnitResult] = []
     for each in inputs:
         exact = tuple(exact_attention(layer) for layer in each.layers)
         for spec in specs:
-            accelerator = accelerator_of(spec.algorithm)
-            ready, threshold = _threshold(accelerator, spec, each, pruning, thresholds, keep_ratio)
-            table = load_energy(spec.energy)
-            found.append(measure(accelerator, ready, each.layers, exact, table, threshold))
+            if isinstance(spec, System):
+                found.append(measure_gpu(spec, each.layers, exact))
+            else:
+                accelerator = accelerator_of(spec.algorithm)
+                ready, threshold = _threshold(accelerator, spec, each, pruning, thresholds, keep_ratio)
+                table = load_energy(spec.energy)
+                found.append(measure(accelerator, ready, each.layers, exact, table, threshold))
             if progress is not None:
                 progress(len(found), len(inputs) * len(specs))
     return AttentionComparison(tuple(found), inputs[0].description, pruning, seed)
+
+
+def _check(contestant: Contestant, operands: LayerOperands) -> None:
+    if isinstance(contestant, System):
+        multipliers_of(contestant.gpu)
+    else:
+        accelerator_of(contestant.algorithm).check(contestant, operands.first)
 
 
 def _drawn(sequences: Sequence[int], heads: int, head_dim: int, layers: int, seed: int) -> list[LayerOperands]:
@@ -100,11 +116,11 @@ def _drawn(sequences: Sequence[int], heads: int, head_dim: int, layers: int, see
     return [draw(n, heads=heads, head_dim=head_dim, layers=layers, seed=seed) for n in dict.fromkeys(sequences)]
 
 
-def _specs(units: Sequence[str | Path | AttentionUnit], sets: Sequence[str]) -> list[AttentionUnit]:
+def _specs(units: Sequence[Named], sets: Sequence[str]) -> list[Contestant]:
     """Specs of units by name, path or spec, each with its own settings."""
     if not units:
         raise ConfigError("no unit is named")
-    specs = [unit if isinstance(unit, AttentionUnit) else load_attention_unit(unit) for unit in units]
+    specs = [_loaded(unit, ()) for unit in units]
     names = [spec.name for spec in specs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -115,10 +131,20 @@ def _specs(units: Sequence[str | Path | AttentionUnit], sets: Sequence[str]) -> 
         if not dot or name not in own:
             raise ConfigError(f"--set {text}: write UNIT.PATH=VALUE, with UNIT one of {', '.join(names)}")
         own[name].append(f"hardware.{rest}")
-    return [
-        load_attention_unit(unit, own[spec.name]) if own[spec.name] else spec
-        for unit, spec in zip(units, specs, strict=True)
-    ]
+    return [_loaded(unit, own[spec.name]) if own[spec.name] else spec for unit, spec in zip(units, specs, strict=True)]
+
+
+def _loaded(unit: Named, settings: Sequence[str]) -> Contestant:
+    if isinstance(unit, System):
+        return load_hardware(unit, settings)
+    if isinstance(unit, AttentionUnit):
+        return load_attention_unit(unit, settings)
+    spec = load_spec(unit)
+    if isinstance(spec, Gpu):
+        return load_hardware(unit, settings)
+    if not isinstance(spec, AttentionUnit):
+        raise ConfigError(f"{unit} is a {spec.kind}; attention units and GPUs are compared")
+    return load_attention_unit(unit, settings)
 
 
 def _threshold(

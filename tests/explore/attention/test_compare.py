@@ -56,9 +56,24 @@ def test_dense_attention_is_as_exact_as_its_format(found: Any) -> None:
 
 
 def test_nothing_pruned_is_dense_but_for_rounding() -> None:
-    one = compare_attention(["hdp_edge"], sequences=[33], heads=2, pruning=False).units[0]
+    whole = "hdp_edge.hdp.approximation=false"
+    one = compare_attention(["hdp_edge"], sequences=[33], heads=2, pruning=False, sets=[whole]).units[0]
     assert (one.keep_ratio, one.threshold.origin) == (1.0, "off")
-    assert one.max_rel_error < 0.1
+    assert one.max_rel_error < 3e-3
+
+
+def test_a_gpu_stands_beside_units() -> None:
+    one = compare_attention(["a100_sxm4_80gb"], sequences=[40], heads=2).units[0]
+    assert (one.unit, one.algorithm, one.keep_ratio) == ("a100_sxm4_80gb", "fused", 1.0)
+    assert one.max_rel_error < 5e-3
+    assert 0 < one.simulated_utilization < 1
+    assert sum(one.energy_by_action.values()) == pytest.approx(one.energy_uj)
+    slower = compare_attention(["a100_sxm4_80gb"], sequences=[40], heads=2, sets=["a100_sxm4_80gb.clock=0.7 GHz"])
+    assert slower.units[0].latency_us > one.latency_us
+    with pytest.raises(UserError, match="has no fused attention"):
+        compare_attention(["edge_array"], sequences=[8])
+    with pytest.raises(UserError, match="attention units and GPUs"):
+        compare_attention(["cublas_volta"], sequences=[8])
 
 
 def test_thresholds_are_solved_or_own() -> None:
