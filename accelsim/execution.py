@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from accelsim.config.scheme import RunConfig
 from accelsim.errors import OperandError
 from accelsim.kernels.formats import round_to_format
+from accelsim.kernels.fused_attention import fused_attention
 from accelsim.kernels.gemm import block_product
 from accelsim.kernels.hdp import fixed_point_attention, hdp_attention
 from accelsim.kernels.hdp_counts import HdpCounts, block_count, counts_of_mask, dense_counts, seeded_masks
 from accelsim.mapping.counts import BlockCounts, count_blocks
-from accelsim.mapping.network import NetworkPlan, PlannedOperation
+from accelsim.mapping.fused_attention import FusedAttentionPlan
+from accelsim.mapping.network import Kernel, NetworkPlan, PlannedOperation
 from accelsim.mapping.plan import GemmPlan
 from accelsim.model.attention import join_heads, split_heads
 from accelsim.model.elementwise import apply_elementwise, gelu
@@ -57,7 +59,7 @@ class Execution:
     output: NDArray[Any] | None
     """The network's result; None without values."""
     counts: dict[str, tuple[BlockCounts | None, ...]]
-    """By operation, for each of its kernels; None for an element-wise kernel."""
+    """By operation, for each of its kernels; None for an element-wise kernel and for fused attention."""
     heads: dict[str, HeadMasks]
     """By attention operation on the attention unit: what each head keeps, computes and fetches."""
     saturated: int
@@ -127,11 +129,16 @@ def _gemm(planned: PlannedOperation, gemm: Gemm, tensors: _Tensors) -> None:
 
 
 def _attention_on_gpu(planned: PlannedOperation, attention: Attention, tensors: _Tensors) -> None:
+    query, key, value = (split_heads(tensors[name], attention) for name in _inputs(attention))
+    if isinstance(fused := planned.kernels[0], FusedAttentionPlan):
+        tile_q, tile_k = fused.kernel.tile_q, fused.kernel.tile_k
+        context = fused_attention(query, key, value, tile_q=tile_q, tile_k=tile_k, dtype=attention.dtype)
+        tensors.write(attention.output, join_heads(context, attention))
+        return
     scores_plan, softmax, context_plan = planned.kernels
     assert isinstance(scores_plan, GemmPlan)
     assert isinstance(softmax, Elementwise)
     assert isinstance(context_plan, GemmPlan)
-    query, key, value = (split_heads(tensors[name], attention) for name in _inputs(attention))
     scores = multiply(scores_plan, query, np.ascontiguousarray(key.transpose(0, 2, 1)))
     scores = round_to_format(scores, tensors.dtype)
     rows = scores.reshape(-1, attention.sequence)
@@ -267,9 +274,9 @@ def _compute(planned: PlannedOperation, tensors: _Tensors) -> None:
         tensors.write(operation.output, apply_elementwise(operation, inputs, tensors.parameters, tensors.dtype))
 
 
-def _count(kernel: GemmPlan | Elementwise, config: RunConfig, counted: dict[int, BlockCounts]) -> BlockCounts | None:
+def _count(kernel: Kernel, config: RunConfig, counted: dict[int, BlockCounts]) -> BlockCounts | None:
     """Counts of a kernel; plans of equal shape share their thread blocks, which are counted once."""
-    if isinstance(kernel, Elementwise):
+    if not isinstance(kernel, GemmPlan):
         return None
     key = id(kernel.blocks)
     if key not in counted:

@@ -7,6 +7,7 @@ from accelsim.config.loader import load_accuracy
 from accelsim.config.record import gpu_digest
 from accelsim.config.scheme import RunConfig
 from accelsim.machine.simulate import KernelRun, NetworkRun
+from accelsim.mapping.fused_attention import FusedAttentionPlan
 from accelsim.mapping.plan import GemmPlan
 from accelsim.results.intervals import COVERED_PERCENT, Interval, Timed, covered_percent, total, widened
 
@@ -116,6 +117,8 @@ def _kind(kernel: KernelRun | None, unit: str) -> str:
     """What a part without measured errors is called."""
     if kernel is None:
         return "transfers" if unit == "link" else unit.replace("_", " ")
+    if isinstance(kernel.kernel, FusedAttentionPlan):
+        return "fused attention"
     return f"{kernel.kernel.gemm.dtype} products" if isinstance(kernel.kernel, GemmPlan) else "element-wise kernels"
 
 

@@ -15,6 +15,7 @@ from accelsim.intervals import RunIntervals, run_intervals
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause
 from accelsim.machine.simulate import KernelRun, NetworkRun, ps_to_cycles, sm_time_ps
 from accelsim.machine.system import idle_ps
+from accelsim.mapping.fused_attention import FusedAttentionPlan
 from accelsim.mapping.masks import prunes_weights
 from accelsim.mapping.network import NetworkPlan
 from accelsim.mapping.plan import GemmPlan
@@ -93,7 +94,7 @@ def _work(plan: NetworkPlan, execution: Execution) -> tuple[int, int]:
         if isinstance(planned.operation, Gemm):
             gemms += done
         elif isinstance(planned.operation, Attention):
-            attention += done
+            attention += done + sum(one.useful_macs for one in planned.kernels if isinstance(one, FusedAttentionPlan))
             if (heads := execution.heads.get(planned.operation.name)) is not None:
                 attention += int(heads.counts.kept_elements.sum()) * planned.operation.head_dim
                 attention += int(heads.counts.value_products.sum())
@@ -253,6 +254,13 @@ def _kernel_columns(kernel: KernelRun) -> dict[str, object]:
             "bank_conflict_ways": int(
                 max(counts.conflict_ways_a.max(initial=1), counts.conflict_ways_b.max(initial=1))
             ),
+        }
+    elif isinstance(kernel.kernel, FusedAttentionPlan):
+        plan, tile_of = kernel.kernel, kernel.kernel.kernel
+        columns |= {
+            "unit": "tensor_core",
+            "tile": f"{tile_of.tile_q}x{tile_of.tile_k}x{tile_of.head_dim}",
+            "macs": plan.useful_macs,
         }
     return columns
 

@@ -98,6 +98,8 @@ def _report(validation: "Validation", table: str) -> None:
              for name, found in summary["regimes"].items() if found["n"]]  # fmt: skip
     if summary["n"]:
         output.table(f"{table} by {summary['engine']}", errors, rows)
+    if "attention" in summary:
+        _attention(summary["attention"], errors)
     if summary["power"]["n"]:
         output.table(f"Board power by {summary['engine']}", errors, [["all", *error_cells(summary["power"])]])
     if summary["decisions"]:
@@ -111,6 +113,17 @@ def _report(validation: "Validation", table: str) -> None:
         ]
         output.table("Decisions", [*columns, output.Column("faster side right (%)", True)], decided)
     output.lines(_notes(summary))
+
+
+def _attention(found: Mapping[str, Any], errors: "list[output.Column]") -> None:
+    """Errors of attention by stack and regime, the half of the rows that stacks are fitted to apart from the other."""
+    from accelsim.validate.attention_rows import HALVES, REGIMES
+
+    parts = [(f"{one['hardware']}, {one['stack'] or 'no stack named'}", one) for one in found["stacks"]]
+    parts += [(REGIMES[name][0], one) for name, one in found["regimes"].items()] + [("all", found["halves"])]
+    rows = [[name, half.replace("_", " "), *error_cells(one[half])] for name, one in parts for half in HALVES]
+    columns = [output.Column("attention"), output.Column("half"), *errors[1:]]
+    output.table("Attention by stack and regime", columns, [row for row in rows if row[2] != "0"])
 
 
 _DECIDED = ("mape_percent", "median_ape_percent", "right_percent")

@@ -42,6 +42,11 @@ class Mapping(Spec):
     max_events: int = Field(default=40_000, ge=100)
     """K-steps are joined into chunks so that a launch has about so many events (50 times as many of block-wise
     weights); at most 16 to a chunk."""
+    attention: Literal["unfused", "fused"] = "unfused"
+    """Whether a GPU computes attention as two products with a softmax between them, which writes scores to memory, or
+    as one kernel of its library's `fused_attention`."""
+    attention_stack: str | None = None
+    """Stack of the library that a fused kernel is taken from; left out, the library's default."""
 
 
 HDP_PRESETS: dict[str, dict[str, str]] = {

@@ -5,7 +5,7 @@ system plays the operations in order, with transfers over the link between the u
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,14 @@ from accelsim.machine.attention.work import dense_work, hdp_work
 from accelsim.machine.gemm.actions import dynamic_joule, kernel_actions
 from accelsim.machine.gemm.elementwise import elementwise_program
 from accelsim.machine.gemm.events import run_events
+from accelsim.machine.gemm.fused_attention import fused_attention_program
 from accelsim.machine.gemm.lower import gemm_program
 from accelsim.machine.gemm.power import throttled_seconds
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause, DeviceProgram, DeviceRun
 from accelsim.machine.gemm.twin import run_simpy
 from accelsim.machine.system import Activity, Span, simulate_system
 from accelsim.mapping.counts import BlockCounts
+from accelsim.mapping.fused_attention import FusedAttentionPlan
 from accelsim.mapping.network import Kernel, NetworkPlan, PlannedOperation
 from accelsim.mapping.plan import GemmPlan
 from accelsim.mapping.tiles import ELEMENT_BYTES, OUTPUT_BYTES
@@ -102,6 +104,8 @@ class _Device:
         gpu, workload = self.config.hardware.gpu, self.config.workload
         if isinstance(kernel, GemmPlan):
             key: object = (id(kernel.blocks), kernel.gemm.weight is None)
+        elif isinstance(kernel, FusedAttentionPlan):
+            key = replace(kernel, name="")
         else:
             key = (kernel.elements, kernel.bytes_read, kernel.bytes_written, kernel.flops_per_element)
         if key not in self.known:
@@ -109,6 +113,8 @@ class _Device:
                 assert counts is not None
                 element, output = ELEMENT_BYTES[kernel.gemm.dtype], OUTPUT_BYTES[kernel.gemm.dtype]
                 program = gemm_program(kernel, counts, gpu, workload.caches, workload.launch, element, output)
+            elif isinstance(kernel, FusedAttentionPlan):
+                program = fused_attention_program(kernel, gpu, workload.caches, workload.launch)
             else:
                 program = elementwise_program(kernel, gpu, workload.caches, workload.launch)
             self.known[key] = self.engine(program)

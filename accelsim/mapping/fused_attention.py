@@ -61,6 +61,15 @@ class FusedAttentionPlan:
         return 2 * self.scores * self.kernel.head_dim
 
     @property
+    def useful_macs(self) -> int:
+        """Multiply-accumulates of scores that softmax sees."""
+        shape = self.shape
+        seen = shape.q_len * shape.kv_len
+        if shape.causal:
+            seen -= shape.q_len * (shape.q_len - 1) // 2
+        return 2 * shape.batch * shape.q_heads * seen * shape.head_dim
+
+    @property
     def tile_bytes(self) -> int:
         """Of a tile of keys and one of values in shared memory."""
         return 2 * self.kernel.tile_k * self.kernel.head_dim * self.shape.element_bytes

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from accelsim.config.hardware import Gpu, Library
 from accelsim.config.scheme import RunConfig, SchemeName
 from accelsim.errors import MappingError
+from accelsim.mapping.fused_attention import FusedAttentionPlan, plan_attention
 from accelsim.mapping.gemm import plan_gemm
 from accelsim.mapping.masks import prunable, prunes_weights, weight_masks
 from accelsim.mapping.plan import GemmPlan
@@ -19,7 +20,7 @@ from accelsim.model.graph import Attention, Elementwise, Gemm, Network, Operatio
 from accelsim.pruning.masks import Mask
 from accelsim.pruning.packed import Packed, pack_mask
 
-Kernel = GemmPlan | Elementwise
+Kernel = GemmPlan | FusedAttentionPlan | Elementwise
 Place = Literal["gpu", "attention_unit"]
 
 
@@ -126,6 +127,14 @@ class _Planner:
             self.known[shape] = plan_gemm(gemm, self.gpu, self.library, config.mapping, caches)
         return (replace(self.known[shape], gemm=gemm),)
 
+    def attention(self, attention: Attention) -> tuple[Kernel, ...]:
+        """Kernels of attention on the GPU: one that is fused, or two products and a softmax."""
+        mapping = self.config.mapping
+        if mapping.attention == "fused":
+            return (plan_attention(attention, self.gpu, self.library, mapping.attention_stack),)
+        scores, softmax, context = attention_as_gemms(attention)
+        return (*self.plan(scores, None), softmax, *self.plan(context, None))
+
 
 def plan_network(
     network: Network,
@@ -163,22 +172,16 @@ def plan_network(
             return None
         return pack_mask(None if parameters is None else parameters[gemm.weight], masks[gemm.weight])
 
-    planned = tuple(_planned(operation, config, planner.plan, packed) for operation in network.operations)
+    planned = tuple(_planned(operation, planner, packed) for operation in network.operations)
     return NetworkPlan(network, planned, masks)
 
 
-def _planned(
-    operation: Operation,
-    config: RunConfig,
-    plan: Callable[[Gemm, Packed | None], tuple[Kernel, ...]],
-    packed: Callable[[Gemm], Packed | None],
-) -> PlannedOperation:
+def _planned(operation: Operation, planner: _Planner, packed: Callable[[Gemm], Packed | None]) -> PlannedOperation:
     if isinstance(operation, Gemm):
-        return PlannedOperation(operation, "gpu", plan(operation, packed(operation)))
+        return PlannedOperation(operation, "gpu", planner.plan(operation, packed(operation)))
     if isinstance(operation, Elementwise):
         moves_nothing = operation.bytes_read + operation.bytes_written == 0
         return PlannedOperation(operation, "gpu", () if moves_nothing else (operation,))
-    if uses_unit(config.scheme):
+    if uses_unit(planner.config.scheme):
         return PlannedOperation(operation, "attention_unit", ())
-    scores, softmax, context = attention_as_gemms(operation)
-    return PlannedOperation(operation, "gpu", (*plan(scores, None), softmax, *plan(context, None)))
+    return PlannedOperation(operation, "gpu", planner.attention(operation))

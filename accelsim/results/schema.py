@@ -177,11 +177,27 @@ _VALIDATION = {
     "unmodelled": _TABLE,
 }
 
+_HALVES = {"calibrated": _ERROR_SUMMARY, "held_out": _ERROR_SUMMARY}
+_BY_HALF = {"type": "object", "properties": _HALVES, "required": [*_HALVES]}
+_STACK = {"hardware": _TEXT, "stack": _TEXT, **_HALVES}
+_ATTENTION_ERRORS = {
+    "type": "object",
+    "properties": {
+        **_ERRORS,
+        "halves": _BY_HALF,
+        "gpus": {"type": "object", "additionalProperties": _BY_HALF},
+        "stacks": {"type": "array", "items": {"type": "object", "properties": _STACK, "required": [*_STACK]}},
+        "regimes": {"type": "object", "additionalProperties": _BY_HALF},
+    },
+    "required": [*_ERRORS, "halves", "gpus", "stacks", "regimes"],
+}
+"""Of tables with attention alone."""
+
 VALIDATE_SCHEMA: dict[str, Any] = {
     "$schema": _DIALECT,
     "title": "accelsim validate",
     "type": "object",
-    "properties": {"schema_version": _VERSION, **_VALIDATION},
+    "properties": {"schema_version": _VERSION, **_VALIDATION, "attention": _ATTENTION_ERRORS},
     "required": ["schema_version", *_VALIDATION],
 }
 

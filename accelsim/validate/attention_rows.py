@@ -2,16 +2,25 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from accelsim.config.hardware import EnergyTable, Gpu, Library
+from accelsim.config.workload import Caches
 from accelsim.errors import MappingError
 from accelsim.machine.gemm.actions import dynamic_joule
-from accelsim.machine.gemm.fused_attention import AttentionEstimate, estimate_fused_attention
+from accelsim.machine.gemm.events import run_events
+from accelsim.machine.gemm.fused_attention import (
+    AttentionEstimate,
+    call_actions,
+    estimate_fused_attention,
+    fused_attention_program,
+    power_limited,
+)
+from accelsim.machine.gemm.program import TICKS_PER_CYCLE
 from accelsim.validate.errors import summarise
 from accelsim.validate.notes import Conditions
 from accelsim.validate.power import board_watt
@@ -46,8 +55,10 @@ class AttentionPrediction:
     power_w: float = math.nan
 
 
-def predict_attention(row: MeasuredRow, gpu: Gpu, library: Library, energy: EnergyTable) -> AttentionPrediction:
-    """Latency of a measured attention in closed form, under any engine.
+def predict_attention(
+    row: MeasuredRow, gpu: Gpu, library: Library, energy: EnergyTable, events: bool = False
+) -> AttentionPrediction:
+    """Latency of a measured attention.
 
     Parameters
     ----------
@@ -55,27 +66,34 @@ def predict_attention(row: MeasuredRow, gpu: Gpu, library: Library, energy: Ener
         op context (a prompt: keys and values go through the stack's cache), encoder or attention (no cache).
     gpu, library, energy
         The machine, its menu and energies. Stacks that the library does not know are predicted as its default.
+    events : bool
+        Whether the fused kernel is simulated; else it is taken in closed form. What fills the cache always is.
     """
     if row.op == "generation":
         return AttentionPrediction(None, "attention of one query a sequence over a cache (generation) is not modelled")
-    told, sizes = row.conditions, dict(row.attention)
+    told, sizes = row.conditions, row.attention
     fused = library.fused_attention
     stack = told.stack if fused is not None and told.stack in fused.stacks else None
-    causal = bool(sizes.pop("causal"))
     try:
         found = estimate_fused_attention(
             gpu,
             library,
             row.batch,
-            causal=causal,
+            sizes["q_heads"],
+            sizes["kv_heads"],
+            sizes["head_dim"],
+            sizes["q_len"],
+            sizes["kv_len"],
+            bool(sizes["causal"]),
             stack=stack,
             dtype=row.dtype,
             prompt=row.op == "context",
             energy=energy,
-            **sizes,
         )
     except MappingError as error:
         return AttentionPrediction(None, str(error))
+    if events:
+        found = _simulated(found, gpu, energy)
     kernel, shape = found.plan.kernel, found.plan.shape
     seconds = found.seconds + launch_difference(told, gpu, found)
     period = found.seconds if told.launch == "kernel" else seconds
@@ -87,6 +105,17 @@ def predict_attention(row: MeasuredRow, gpu: Gpu, library: Library, energy: Ener
         within_l2=2 * shape.query_bytes + shape.key_bytes <= gpu.l2.capacity,
         power_w=board_watt(dynamic_joule(found.actions, energy), period, gpu, energy),
     )
+
+
+def _simulated(found: AttentionEstimate, gpu: Gpu, energy: EnergyTable) -> AttentionEstimate:
+    """The same with the fused kernel's time and traffic from events; its operands come from DRAM."""
+    plan = found.plan
+    run = run_events(fused_attention_program(plan, gpu, Caches(activations="cold"), "graph"))
+    actions = call_actions(
+        plan, run.l2_read_bytes + run.l2_write_bytes, run.dram_read_bytes + run.dram_write_bytes, found.cache
+    )
+    free = run.end / (TICKS_PER_CYCLE * gpu.clock) + found.cache.seconds
+    return replace(found, seconds=power_limited(free, actions, gpu, energy), actions=actions)
 
 
 def launch_difference(told: Conditions, gpu: Gpu, found: AttentionEstimate) -> float:

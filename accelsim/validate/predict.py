@@ -150,7 +150,8 @@ def predict(
         if reason:
             found[index] = Prediction(None, reason)
         elif row.is_attention:
-            found[index] = Prediction(**vars(predict_attention(row, gpu, library or menu(gpu.library), table)))
+            menu_for_all = library or menu(gpu.library)
+            found[index] = Prediction(**vars(predict_attention(row, gpu, menu_for_all, table, engine == "events")))
         else:
             _check_dtype(row, gpu)
             case = _case(row, gpu, base, library)

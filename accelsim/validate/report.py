@@ -225,7 +225,8 @@ def _work(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def counted_conditions(rows: Sequence[MeasuredRow]) -> tuple[dict[str, int], dict[str, int]]:
     """How often each unknown part of notes stands there, and how many rows leave each condition to the defaults."""
     unknown = Counter(part for row in rows for part in row.conditions.unknown)
-    told = [row.conditions for row in rows]
+    # Launch times of attention's stacks were fitted to how those stacks are measured.
+    told = [row.conditions for row in rows if not row.is_attention]
     missing = (
         sum(one.library is None for one in told),
         sum(one.launch is None for one in told),

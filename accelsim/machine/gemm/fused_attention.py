@@ -1,21 +1,21 @@
-"""Fused attention on the GEMM device: its program for the engines, its actions, and its time in closed form."""
+"""Fused attention on the GEMM device: its program for the engines, and its time in closed form."""
 
 from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
-from accelsim.config.fused_attention import CacheWriter
 from accelsim.config.hardware import EnergyTable, Gpu, Library
 from accelsim.config.workload import Caches
 from accelsim.estimate.fused_attention import (
     AttentionShape,
+    CacheTime,
     block_overhead,
     cache_write_time,
     fused_attention_time,
     step_cycles,
 )
-from accelsim.machine.gemm.actions import dynamic_joule
+from accelsim.machine.gemm.actions import dynamic_joule, fused_actions
 from accelsim.machine.gemm.lower import Clockwork, Fields, writes
 from accelsim.machine.gemm.power import throttled_seconds
 from accelsim.machine.gemm.program import DeviceProgram, IntArray
@@ -27,7 +27,6 @@ from accelsim.mapping.fused_attention import (
     stack_of,
 )
 from accelsim.mapping.tiles import ELEMENT_BYTES
-from accelsim.model.attention import SOFTMAX_FLOPS
 
 WINDOW = 2
 """Key tiles in flight."""
@@ -41,12 +40,12 @@ class AttentionEstimate:
     """Fused attention in closed form, with its launch, the cache's kernel and the power limit."""
 
     seconds: float
-    power_free_seconds: float
-    """At full clock."""
     plan: FusedAttentionPlan
     thread_blocks: int
     actions: Counter[str]
-    """By the names of `accelsim.config.actions`."""
+    """By the names of `accelsim.config.actions`; those of the cache's kernel among them."""
+    cache: CacheTime
+    """The kernel that writes a prompt's keys and values; nothing where there is none."""
 
 
 def estimate_fused_attention(
@@ -98,40 +97,26 @@ def estimate_fused_attention(
     size = ELEMENT_BYTES.get(dtype, 2)
     shape = AttentionShape(batch, q_heads, kv_heads, head_dim, q_len, kv_len, causal, size)
     plan = plan_fused_attention(shape, dtype, gpu, library, stack, prompt)
-    found = fused_attention_time(shape, plan.kernel, attention_machine(gpu, plan))
-    actions = fused_actions(plan, found.l2_bytes, found.dram_bytes)
-    seconds = plan.launch + found.seconds
-    writer = stack_of(fused_attention_of(library), library, stack).cache
-    if prompt and writer is not None:
-        seconds += _write_cache(plan, writer, gpu, actions)
-    return AttentionEstimate(_throttled(seconds, actions, gpu, energy), seconds, plan, found.thread_blocks, actions)
+    machine = attention_machine(gpu, plan)
+    found = fused_attention_time(shape, plan.kernel, machine)
+    writer = stack_of(fused_attention_of(library), library, stack).cache if prompt else None
+    cache = CacheTime(0.0, 0) if writer is None else cache_write_time(shape, writer.threads, writer.queries, machine)
+    actions = call_actions(plan, found.l2_bytes, found.dram_bytes, cache)
+    seconds = power_limited(plan.launch + found.seconds + cache.seconds, actions, gpu, energy)
+    return AttentionEstimate(seconds, plan, found.thread_blocks, actions, cache)
 
 
-def _write_cache(plan: FusedAttentionPlan, writer: CacheWriter, gpu: Gpu, actions: Counter[str]) -> float:
-    """Seconds of the kernel that fills the cache, whose bytes are added to the actions."""
-    found = cache_write_time(plan.shape, writer.threads, writer.queries, attention_machine(gpu, plan))
-    actions.update(l2_byte=found.moved_bytes, dram_byte=found.moved_bytes)
-    return found.seconds
+def call_actions(plan: FusedAttentionPlan, l2_bytes: int, dram_bytes: int, cache: CacheTime) -> Counter[str]:
+    """Actions of a fused kernel, given the bytes that memories moved, and of the kernel that fills the cache."""
+    return fused_actions(plan, l2_bytes + cache.moved_bytes, dram_bytes + cache.moved_bytes)
 
 
-def _throttled(seconds: float, actions: Counter[str], gpu: Gpu, energy: EnergyTable | None) -> float:
-    """Seconds under the board's power limit."""
+def power_limited(seconds: float, actions: Counter[str], gpu: Gpu, energy: EnergyTable | None) -> float:
+    """Seconds of a kernel under the board's power limit; the same without a table of energies."""
     if gpu.power is None or energy is None:
         return seconds
     static = sum(energy.static_power.values())
     return throttled_seconds(seconds, dynamic_joule(actions, energy), static, gpu.power.limit, gpu.power.time_constant)
-
-
-def fused_actions(plan: FusedAttentionPlan, l2_bytes: int, dram_bytes: int) -> Counter[str]:
-    """Actions of a fused kernel, by the names of `accelsim.config.actions`, given the bytes that memories moved.
-
-    Tensor cores are charged for whole tiles, padding and what lies above a causal diagonal within them included.
-    """
-    actions: Counter[str] = Counter(l2_byte=l2_bytes, dram_byte=dram_bytes)
-    actions[f"tensor_mac_{plan.dtype}"] = plan.macs
-    actions["shared_byte"] = plan.shared_bytes
-    actions["cuda_flop"] = SOFTMAX_FLOPS * plan.scores
-    return actions
 
 
 def fused_attention_program(plan: FusedAttentionPlan, gpu: Gpu, caches: Caches, launch: str) -> DeviceProgram:
