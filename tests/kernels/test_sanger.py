@@ -68,7 +68,9 @@ def test_a_higher_threshold_keeps_a_subset(
     loose = sanger_attention(q, k, v, threshold=low, keep_mask=True, **chosen).mask
     strict = sanger_attention(q, k, v, threshold=high, keep_mask=True, **chosen).mask
     everything = sanger_attention(q, k, v, threshold=KEEP_ALL, keep_mask=True, **chosen).mask
-    assert loose is not None and strict is not None and everything is not None
+    assert loose is not None
+    assert strict is not None
+    assert everything is not None
     # A row that keeps nothing keeps its largest score, which a lower threshold keeps as well.
     assert not (strict & ~loose).any()
     assert strict.any(axis=2).all()
@@ -138,8 +140,14 @@ def test_load_balance_is_full_segments_and_remnants(counts: list[int], size: int
 
 @quick
 @given(
-    st.integers(1, 3), st.integers(1, 30), st.floats(0, 1), seeds, st.integers(1, 8), st.integers(1, 6), st.integers(1, 9)
-)  # fmt: skip
+    st.integers(1, 3),
+    st.integers(1, 30),
+    st.floats(0, 1),
+    seeds,
+    st.integers(1, 8),
+    st.integers(1, 6),
+    st.integers(1, 9),
+)
 def test_windows_equal_their_twin(
     heads: int, n: int, density: float, seed: int, rows: int, segment: int, ports: int
 ) -> None:

@@ -102,7 +102,7 @@ def loaded_matrices(unit: SangerUnit, demand: Demand) -> int:
     """Q, K or V that a head reads from DRAM, counted each time: K and V that are not resident for every group."""
     if resident(unit, demand):
         return 3
-    return 1 + (predictions(unit, demand) + 2) * demand.passes.shape[1]
+    return 1 + (predictions(unit, demand) + 2) * int(demand.passes.shape[1])
 
 
 def buffer_bytes(unit: SangerUnit, demand: Demand) -> int:
@@ -147,10 +147,9 @@ def tally(unit: SangerUnit, demand: Demand) -> Tally:
 def simulate_stages(unit: SangerUnit, demand: Demand) -> AttentionRun:
     """Play the heads through the stages."""
     cycles, matrix = stage_cycles(unit, demand), demand.matrix_bytes
-    total = loaded_matrices(unit, demand) * matrix
-    # A head begins with Q and K; what is not resident comes again while it is under way.
-    load = total if resident(unit, demand) else 2 * matrix
-    jobs = [Job(head, load, cycles[head], fetch_bytes=total - load, write_bytes=matrix) for head in range(demand.heads)]
+    # A head begins with all three; what is not resident comes again while it is under way.
+    load, again = 3 * matrix, (loaded_matrices(unit, demand) - 3) * matrix
+    jobs = [Job(head, load, cycles[head], fetch_bytes=again, write_bytes=matrix) for head in range(demand.heads)]
     return run_pipeline(unit, STAGES, jobs, tally(unit, demand), prefetch=prefetches(unit, demand))
 
 
@@ -162,13 +161,12 @@ def closed_form_cycles(unit: SangerUnit, demand: Demand) -> float:
     mean = stage_cycles(unit, demand).mean(axis=(0, 1))
     per_second = unit.clock / unit.dram_bandwidth
     matrix, groups = demand.matrix_bytes * per_second, demand.passes.shape[1]
-    matrices = loaded_matrices(unit, demand)
-    alone = (3 if resident(unit, demand) else 2) * matrix + unit.dram_latency * unit.clock
+    alone = 3 * matrix + unit.dram_latency * unit.clock
     fill = float(mean.sum() - mean.max())
     end = matrix + unit.dram_latency * unit.clock
     if prefetches(unit, demand):
         return float(max(alone + fill + demand.heads * groups * mean.max(), demand.heads * 4 * matrix) + end)
-    busy = max(groups * float(mean.max()), (matrices - 2) * matrix)
+    busy = max(groups * float(mean.max()), (loaded_matrices(unit, demand) - 3) * matrix)
     return float(demand.heads * (alone + fill + busy) + end)
 
 

@@ -29,7 +29,7 @@ def sanger_throughput_cycles(
 
         (3 n h^2 + (2 n^2 h + n h^2) x) / P.
 
-    The output projection n h^2 is divided by the density like attention itself, although it is dense: so do the scripts.
+    The output projection n h^2 is scaled by the density like attention itself, although it is dense: so do the scripts.
     Version 2 replaces the attention term by passes of the array. The masks of a strip of `ports` keys make
     s = n x ports / row_pes sub-rows, and
 
