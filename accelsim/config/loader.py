@@ -161,7 +161,7 @@ def load_attention_unit(unit: NameOrPath | AttentionUnit, overrides: Sequence[st
         One line for each problem, with file and line or the option's text.
     """
     if isinstance(unit, AttentionUnit):
-        document = _as_document(unit, "attention_unit")
+        document = _as_document(unit, f"attention_unit given as {type(unit).__name__}")
     else:
         document = open_document("hwconfigs", unit)
     _kind_of(document, ("attention_unit",), "attention_unit")
@@ -277,7 +277,7 @@ def _of_root(root: str, overrides: Sequence[str]) -> list[Assignment]:
 
 def _options(spec: type[_SpecT], root: str, workload: "Workload", assignments: list[Assignment]) -> _SpecT:
     """A section of options: the workload's defaults, changed by the options of its root."""
-    document = _as_document(getattr(workload.defaults, root), root)
+    document = _as_document(getattr(workload.defaults, root), f"options of {root}")
     own = [assignment for assignment in assignments if assignment.root == root]
     if spec is Hdp and any(assignment.path == ("preset",) for assignment in own):
         # A preset that is asked for replaces what the workload chose; single switches beside it still hold.
@@ -289,16 +289,15 @@ def _options(spec: type[_SpecT], root: str, workload: "Workload", assignments: l
     return build(spec, document, root)
 
 
-def _as_document(spec: BaseModel, root: str) -> Document:
-    place = Place(option=f"{root} given as {type(spec).__name__}")
-    return Document(spec.model_dump(mode="json"), {(): place})
+def _as_document(spec: BaseModel, called: str) -> Document:
+    return Document(spec.model_dump(mode="json"), {(): Place(option=called)})
 
 
 def _hardware(hardware: NameOrPath | System | Gpu, assignments: list[Assignment]) -> System:
     if isinstance(hardware, System) and not assignments:
         return hardware
     if isinstance(hardware, System | Gpu):
-        document = _as_document(hardware, "hardware")
+        document = _as_document(hardware, f"hardware given as {type(hardware).__name__}")
     elif isinstance(hardware, str | os.PathLike):
         document = open_document("hwconfigs", hardware)
     else:
@@ -362,7 +361,7 @@ def _workload(workload: "NameOrPath | Workload", assignments: list[Assignment]) 
     if isinstance(workload, _WORKLOAD_SPECS):
         if not assignments:
             return workload
-        document = _as_document(workload, "workload")
+        document = _as_document(workload, f"workload given as {type(workload).__name__}")
     elif isinstance(workload, str | os.PathLike):
         document = open_document("workloads", workload)
     else:

@@ -107,3 +107,8 @@ def test_a_library_of_sparse_kernels_is_a_menu_like_any_other(tmp_path: Path) ->
 def test_rates_that_make_no_sense_are_refused(text: str, match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         load_hardware("a100_sxm4_80gb", [text])
+
+
+def test_a_mistake_in_options_names_them_and_what_was_set() -> None:
+    with pytest.raises(ConfigError, match=r"^options of n_m \(with --set n_m.n=5\): n_m: 5:4 keeps more weights"):
+        load_config("a100_sxm4_80gb", "gemm_1024", scheme="n_m", sets=["n_m.n=5"])
