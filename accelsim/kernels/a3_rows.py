@@ -171,14 +171,41 @@ def _weighted_sum(
     chosen: NDArray[np.int64],
     kept: int,
     values: NDArray[np.float64],
-    sums: NDArray[np.float64],
+    sums: NDArray[np.int64],
 ) -> None:
-    sums[:] = 0.0
+    """Add rows of V times their weights. A tile's part is added up in floats, which are exact here and faster."""
+    part = np.zeros(len(sums))
     for i in range(kept):
         weight, row = float(weights[i]), chosen[i]
         if weight != 0.0:
             for c in range(len(sums)):
-                sums[c] += weight * values[row, c]
+                part[c] += weight * values[row, c]
+    for c in range(len(sums)):
+        sums[c] += np.int64(part[c])
+
+
+@njit(cache=True, nogil=True)
+def _fade(total: NDArray[np.int64], sums: NDArray[np.int64], fade: np.int64, bits: int) -> None:
+    """Scale what earlier tiles gave a query, total [1] and sums [head_dim], to a larger score: to the nearest."""
+    half = 1 << (bits - 1)
+    total[0] = (total[0] * fade + half) >> bits
+    for c in range(len(sums)):
+        sums[c] = (sums[c] * fade + half) >> bits
+
+
+@njit(cache=True, nogil=True)
+def _divide(weights: NDArray[np.int64], count: int, total: np.int64, bits: int) -> None:
+    """Exponents to weights in steps of 2**-bits and below 1, to the nearest."""
+    for j in range(count):
+        weights[j] = min(((weights[j] << bits) + total // 2) // total, np.int64((1 << bits) - 1))
+
+
+@njit(cache=True, nogil=True)
+def _best(scores: NDArray[np.floating], chosen: NDArray[np.int64], count: int, before: np.int64) -> np.int64:
+    top = before
+    for j in range(count):
+        top = max(top, np.int64(scores[chosen[j]]))
+    return top
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -234,34 +261,24 @@ def attend_tile(
     for chunk in prange(_CHUNKS):
         trees, gains = np.empty((2, 2 * size), np.int64), np.empty((2, size), np.int64)
         places, greedy = np.empty((2, head_dim), np.int64), np.empty(keys, np.int64)
-        chosen, weights, summed = np.empty(keys, np.int64), np.empty(keys, np.int64), np.empty(head_dim)
+        chosen, weights = np.empty(keys, np.int64), np.empty(keys, np.int64)
         for i in range(chunk * n // _CHUNKS, (chunk + 1) * n // _CHUNKS):
             count = keys
             if iterations:
                 count = select_candidates(query[i], sorted_keys, rows, iterations, trees, gains, places, greedy, chosen)
             else:
-                for row in range(keys):
-                    chosen[row] = row
-            top = best[i]
-            for j in range(count):
-                top = max(top, np.int64(scores[i, chosen[j]]))
+                chosen[:] = np.arange(keys)
+            top = _best(scores[i], chosen, count, best[i])
             if total[i] and top > best[i]:
                 fade = _exponent(_distance(top - best[i], factor, shift), high, low, exponent_bits, drop)
-                half = 1 << (exponent_bits - 1)
-                total[i] = (total[i] * fade + half) >> exponent_bits
-                for c in range(head_dim):
-                    sums[i, c] = (sums[i, c] * fade + half) >> exponent_bits
+                _fade(total[i : i + 1], sums[i], fade, exponent_bits)
             best[i] = top
             left, added = _weigh(
                 scores[i], chosen, count, top, limit, factor, shift, high, low, exponent_bits, drop, weights
             )
             total[i] += added
             if not deferred:
-                for j in range(left):
-                    weight = ((weights[j] << weight_bits) + total[i] // 2) // total[i]
-                    weights[j] = min(weight, np.int64((1 << weight_bits) - 1))
-            _weighted_sum(weights, chosen, left, values, summed)
-            for c in range(head_dim):
-                sums[i, c] += np.int64(summed[c])
+                _divide(weights, left, total[i], weight_bits)
+            _weighted_sum(weights, chosen, left, values, sums[i])
             candidates[i] = count
             kept[i] = left
