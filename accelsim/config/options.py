@@ -51,7 +51,7 @@ class Mapping(Spec):
 
 HDP_PRESETS: dict[str, dict[str, str]] = {
     "paper": {"importance": "absolute", "center_keys": "none", "pruned_score": "excluded"},
-    "robust": {"importance": "signed", "center_keys": "none", "pruned_score": "zero_in_denominator"},
+    "robust": {"importance": "absolute", "center_keys": "dynamic", "pruned_score": "zero_in_denominator"},
 }
 """Switches that a preset of HDP stands for. The robust one is what `accelsim.explore.hdp_preset` chose."""
 
