@@ -17,7 +17,14 @@ from accelsim.kernels.energon import (
     keys_of_tiles,
 )
 from accelsim.machine.attention.accelerator import Accelerator, Knob, Multipliers, Operands, Work
-from accelsim.machine.attention.energon_pipeline import SCORE_BYTES, Costs, energon_costs, simulate_energon
+from accelsim.machine.attention.energon_pipeline import (
+    SCORE_BYTES,
+    Costs,
+    energon_costs,
+    holds_codes,
+    holds_rows,
+    simulate_energon,
+)
 from accelsim.machine.attention.energon_unit import EnergonUnit
 from accelsim.machine.attention.run import AttentionRun
 
@@ -125,6 +132,16 @@ class Energon(Accelerator[EnergonUnit]):
     def _filtered(self, unit: EnergonUnit, query: FloatArray, key: FloatArray) -> float:
         switches = {"rounding": unit.rounding, "scaling": unit.scaling}
         return float(energon_filter(query, key, rounds=unit.widths, alpha=unit.alpha, **switches).kept.mean())
+
+    def remarks(self, unit: EnergonUnit, works: Sequence[Work]) -> list[str]:
+        """What does not stay in its buffer from tile to tile."""
+        size, tile = (works[0].sequence, works[0].head_dim), self.tile(unit, works[0].sequence)
+        held = {"bits of K for filtering": holds_codes(unit, *size), "needed rows of K and V": holds_rows(unit, *size)}
+        return [
+            f"every tile of {tile} queries reads {what} from DRAM anew"
+            for what, stay in held.items()
+            if not stay and tile < works[0].sequence
+        ]
 
     def _costs(self, unit: EnergonUnit, work: Work) -> Costs:
         assert isinstance(work, EnergonWork)

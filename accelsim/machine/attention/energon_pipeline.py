@@ -75,6 +75,21 @@ def _candidates(survivors: IntArray) -> IntArray:
     return candidates
 
 
+def code_bytes(unit: EnergonUnit, sequence: int, head_dim: int) -> int:
+    """Bytes of the bits of a head's K that filtering reads."""
+    return sequence * ceil_div(head_dim * unit.rounds[-1].key_bits, 8)
+
+
+def holds_codes(unit: EnergonUnit, sequence: int, head_dim: int) -> bool:
+    """Whether bits of K stay for all tiles of a head, with room for the next head's."""
+    return 2 * code_bytes(unit, sequence, head_dim) <= unit.filter_buffer
+
+
+def holds_rows(unit: EnergonUnit, sequence: int, head_dim: int) -> bool:
+    """Whether fetched rows of K and V stay for all tiles of a head, with room for the next head's."""
+    return 2 * 2 * OPERAND_BYTES * sequence * head_dim <= unit.key_value_buffer
+
+
 def energon_costs(
     unit: EnergonUnit, survivors: IntArray, head_dim: int, tile: int, needed_keys: IntArray, new_keys: IntArray
 ) -> Costs:
@@ -94,16 +109,15 @@ def energon_costs(
     """
     n, tiles = survivors.shape[1], needed_keys.shape[1]
     row = OPERAND_BYTES * head_dim
-    codes = n * ceil_div(head_dim * unit.rounds[-1].key_bits, 8)
+    codes = code_bytes(unit, n, head_dim)
     queries = np.full((len(survivors), tiles), tile, dtype=np.int64)
     queries[:, -1] = n - tile * (tiles - 1)
     load = queries * row
-    if 2 * codes <= unit.filter_buffer:
+    if holds_codes(unit, n, head_dim):
         load[:, 0] += codes
     else:
         load += codes
-    held = 2 * 2 * row * n <= unit.key_value_buffer
-    fetch = 2 * row * (new_keys if held else needed_keys)
+    fetch = 2 * row * (new_keys if holds_rows(unit, n, head_dim) else needed_keys)
     moved = int(load.sum() + fetch.sum())
     return Costs(
         cycles=stage_cycles(unit, survivors, head_dim),

@@ -18,7 +18,7 @@ from accelsim.machine.attention.energon_pipeline import energon_costs, stage_cyc
 from accelsim.machine.attention.energon_unit import EnergonUnit
 from accelsim.machine.attention.run import AttentionRun
 
-quick = settings(deadline=None, max_examples=40)
+quick = settings(deadline=None, max_examples=25)
 
 UNITS = ("energon", "energon_edge", "energon_server")
 
@@ -54,7 +54,8 @@ def make_unit(**changes: Any) -> EnergonUnit:
 
 def draw(heads: int, n: int, head_dim: int, seed: int = 0) -> Operands:
     generator = np.random.default_rng(seed)
-    return Operands(*(generator.standard_normal((heads, n, head_dim), dtype=np.float32) for _ in range(3)))
+    query, key, value = (generator.standard_normal((heads, n, head_dim), dtype=np.float32) for _ in range(3))
+    return Operands(query, key, value)
 
 
 def run_of(unit: EnergonUnit, operands: Operands, *, pruning: bool = True) -> tuple[EnergonWork, AttentionRun]:
@@ -241,6 +242,16 @@ def test_tiles_shrink_to_the_score_buffer_and_a_query_must_fit() -> None:
         ENERGON.check(make_unit(score_buffer="8 B"), draw(1, 3, 2))
 
 
+def test_remarks_say_what_does_not_stay() -> None:
+    unit = load_attention_unit("energon")
+    assert isinstance(unit, EnergonUnit)
+    found = [ENERGON.remarks(unit, [all_kept(unit, 1, n, 64)]) for n in (512, 513, 8192)]
+    assert [len(remarks) for remarks in found] == [0, 2, 2]
+    assert found[2][1] == "every tile of 4 queries reads needed rows of K and V from DRAM anew"
+    wide = make_unit(filter_buffer="1 B", key_value_buffer="1 B", tile_queries=64)
+    assert ENERGON.remarks(wide, [all_kept(wide, 1, 8, 8)]) == []
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 128), (1, 77, 5)])
 def test_odd_shapes(shape: tuple[int, int, int]) -> None:
     unit = load_attention_unit("energon")
@@ -269,7 +280,7 @@ def test_order_of_heads_changes_no_count_and_no_byte() -> None:
     unit = load_attention_unit("energon")
     assert isinstance(unit, EnergonUnit)
     operands = draw(3, 64, 16)
-    turned = Operands(*(matrix[::-1].copy() for matrix in (operands.query, operands.key, operands.value)))
+    turned = Operands(operands.query[::-1].copy(), operands.key[::-1].copy(), operands.value[::-1].copy())
     (one, first), (other, second) = run_of(unit, operands), run_of(unit, turned)
     np.testing.assert_array_equal(one.output, other.output[::-1])
     assert first.actions == second.actions
@@ -278,7 +289,7 @@ def test_order_of_heads_changes_no_count_and_no_byte() -> None:
 
 def test_faster_memory_and_wider_stages_are_never_slower() -> None:
     operands = draw(2, 40, 8)
-    steps = [
+    steps: list[dict[str, Any]] = [
         {},
         {"dram_bandwidth": "4 GB/s"},
         {"dram_bandwidth": "4 GB/s", "filter_keys": 4, "selector_scores_per_cycle": 4},
