@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from accelsim.kernels.hdp import (
     HdpValues,
     attend,
-    decide,
     fixed_point_attention,
     hdp_attention,
     mean_key,
     split_operands,
 )
 from accelsim.kernels.hdp_counts import HdpCounts, block_sizes, counts_of_mask
-from accelsim.kernels.hdp_reference import reference_attention
-from accelsim.kernels.hdp_rows import exponential, row_threshold
+from accelsim.kernels.hdp_decision import decide, kept_of_row
+from accelsim.kernels.hdp_reference import reference_attention, reference_largest
+from accelsim.kernels.hdp_rows import exponential, keep_largest, row_threshold
 
 quick = settings(deadline=None, max_examples=40)
 
@@ -30,10 +30,13 @@ switches = st.fixed_dictionaries(
         "rounding": st.sampled_from(["truncate", "floor", "round"]),
         "scale": st.sampled_from([0.5, 1.0, 3.0]),
         "importance": st.sampled_from(["absolute", "signed"]),
-        "center_keys": st.sampled_from(["none", "dynamic"]),
+        "center_keys": st.sampled_from(["none", "dynamic", "static"]),
         "pruned_score": st.sampled_from(["excluded", "zero", "zero_in_denominator"]),
+        "selection": st.sampled_from(["threshold", "threshold", "top_k"]),
         "rho_b": st.sampled_from([-1.0, -0.6, 0.0, 0.3, 0.97, 1.0]),
-        "tau_h": st.sampled_from([0.0, 6.0]),
+        "top_k_ratio": st.sampled_from([0.0, 0.3, 0.5, 0.9]),
+        "tau_h": st.sampled_from([0.0, 6.0, 60.0]),
+        "tau_normalised": st.booleans(),
         "approximation": st.booleans(),
         "exponential": st.sampled_from(["exact", "polynomial"]),
     }
@@ -62,6 +65,7 @@ def test_equals_the_reference_bit_for_bit(
 ) -> None:
     operands = draw(shape, seed)
     options = options | {"integer_bits": bits[0], "fraction_bits": bits[1]}
+    options["key_means"] = np.random.default_rng(seed).normal(size=(shape[0], shape[2]))
     assert_equals_reference(
         hdp_attention(*operands, **options, keep_importance=True), reference_attention(*operands, **options)
     )
@@ -109,15 +113,15 @@ def test_close_to_attention_in_float64() -> None:
 @given(shapes, switches, st.integers(0, 2**32 - 1))
 def test_what_is_not_fetched_is_not_used(shape: tuple[int, int, int], options: dict[str, Any], seed: int) -> None:
     operands = draw(shape, seed)
-    prepare = {name: options[name] for name in ("rounding", "scale", "center_keys")}
+    options = options | {"key_means": np.full((shape[0], shape[2]), 0.25)}
+    prepare = {name: options[name] for name in ("rounding", "scale", "center_keys", "key_means")}
     weigh = {name: options[name] for name in ("pruned_score", "approximation", "exponential")}
     parts = split_operands(*operands, **prepare)
     chosen = decide(
         parts.query_integer,
         parts.key_integer,
-        importance=options["importance"],
-        rho_b=options["rho_b"],
-        tau_h=options["tau_h"],
+        **{name: options[name] for name in ("importance", "selection", "rho_b", "top_k_ratio", "tau_h")},
+        tau_normalised=options["tau_normalised"],
     )
     fetched = np.repeat(chosen.block_kept.any(axis=1), 2, axis=1)[:, : shape[1]]
     read = fetched | (chosen.head_kept[:, None] & (options["pruned_score"] == "zero"))
@@ -184,6 +188,40 @@ def test_threshold_stays_between_the_extremes_of_its_row(theta: list[int], rho: 
     assert min(theta) <= row_threshold(np.array(theta), rho) <= max(theta)
 
 
+@quick
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=12), st.integers(0, 99))
+def test_a_row_keeps_its_largest_and_of_equals_the_first(theta: list[int], percent: int) -> None:
+    ratio = percent / 100
+    kept = np.zeros(len(theta), dtype=np.bool_)
+    keep_largest(np.array(theta), kept_of_row(len(theta), ratio), kept)
+    assert kept.tolist() == reference_largest(theta, ratio)
+    assert kept.sum() == max(1, len(theta) - len(theta) * percent // 100)
+    assert min(np.array(theta)[kept]) >= max(np.array(theta)[~kept], default=-5)
+
+
+def test_thresholds_of_heads_as_means_and_as_sums() -> None:
+    operands = draw((4, 12, 4), 21)
+    importance = hdp_attention(*operands).head_importance
+    bound = float(np.median(importance))
+    as_means = hdp_attention(*operands, tau_h=bound)
+    as_sums = hdp_attention(*operands, tau_h=bound * 6 * 6, tau_normalised=False)
+    assert 0 < as_means.head_kept.sum() < 4
+    np.testing.assert_array_equal(as_means.head_kept, as_sums.head_kept)
+    np.testing.assert_array_equal(as_sums.head_importance, importance)
+    assert not hdp_attention(*operands, tau_h=importance.max() * 1.01).head_kept.any()
+    assert hdp_attention(*operands, tau_h=importance.max() * 1.01, tau_normalised=False).head_kept.all()
+
+
+def test_static_centring_with_the_mean_of_these_keys_is_dynamic_centring() -> None:
+    query, key, value = draw((2, 16, 8), 13, 1.0)
+    dynamic = hdp_attention(query, key, value, center_keys="dynamic")
+    static = hdp_attention(query, key, value, center_keys="static", key_means=mean_key(key)[:, 0])
+    np.testing.assert_array_equal(static.output, dynamic.output)
+    np.testing.assert_array_equal(static.block_kept, dynamic.block_kept)
+    other = hdp_attention(query, key, value, center_keys="static", key_means=np.full((2, 8), 0.7))
+    assert (other.block_kept != dynamic.block_kept).any()
+
+
 def test_ties_with_the_threshold_stay() -> None:
     same = np.ones((1, 6, 4), dtype=np.float32)
     for rho_b in (-0.3, 0.0, 0.1, 0.7, 1.0):
@@ -195,8 +233,9 @@ def test_ties_with_the_threshold_stay() -> None:
 def test_order_of_heads_changes_nothing(shape: tuple[int, int, int], options: dict[str, Any], seed: int) -> None:
     operands = draw(shape, seed)
     order = np.random.default_rng(seed).permutation(shape[0])
-    straight = hdp_attention(*operands, **options)
-    turned = hdp_attention(*(x[order] for x in operands), **options)
+    means = np.random.default_rng(seed).normal(size=(shape[0], shape[2]))
+    straight = hdp_attention(*operands, **options, key_means=means)
+    turned = hdp_attention(*(x[order] for x in operands), **options, key_means=means[order])
     np.testing.assert_array_equal(turned.output, straight.output[order])
     np.testing.assert_array_equal(turned.block_kept, straight.block_kept[order])
     np.testing.assert_array_equal(turned.counts.value_products, straight.counts.value_products[order])
@@ -284,12 +323,19 @@ def test_refusals() -> None:
         hdp_attention(query, key[:, :3], value)
     with pytest.raises(ValueError, match=r"rho_b is 1\.5"):
         hdp_attention(query, key, value, rho_b=1.5)
-    for name in ("rounding", "importance", "center_keys", "pruned_score", "exponential"):
+    for name in ("rounding", "importance", "center_keys", "pruned_score", "exponential", "selection"):
         wrong: dict[str, Any] = {name: "other"}
         with pytest.raises(ValueError, match="allowed"):
             hdp_attention(query, key, value, **wrong)
     with pytest.raises(ValueError, match="NaN"):
         hdp_attention(query * np.float32(np.inf), key, value)
+    with pytest.raises(ValueError, match=r"top_k_ratio is 1\.0; allowed: 0 <= top_k_ratio < 1"):
+        hdp_attention(query, key, value, top_k_ratio=1.0)
+    with pytest.raises(ValueError, match="needs key_means"):
+        hdp_attention(query, key, value, center_keys="static")
+    for unfit in (np.zeros((2, 2)), np.full((1, 2), np.nan)):
+        with pytest.raises(ValueError, match=r"finite numbers \[1, 2\]"):
+            hdp_attention(query, key, value, center_keys="static", key_means=unfit)
     parts = split_operands(query, key, value)
     with pytest.raises(ValueError, match="at least one block"):
         attend(parts, np.zeros((1, 2, 2), dtype=bool), np.ones(1, dtype=bool))
