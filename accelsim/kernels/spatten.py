@@ -1,8 +1,8 @@
-"""SpAtten's attention of one head on raw fixed point: coarse scores first, a second pass where they are flat, top-k of
-each query's probabilities, and what every key received.
+"""SpAtten's attention on raw fixed point: coarse scores first, a second pass where they are flat, top-k of each query's
+probabilities, and what every key received.
 
-Products are matrix products in float64, which holds them exactly: the order in which a library adds them does not
-matter. Rows are independent of each other; what keys receive is added up in the order of the queries.
+Products of raw numbers are held in float64, which is exact for them. What keys receive is added up in whole steps, so
+no sum depends on an order, and no result on the number of threads. No array of n x n scores exists at any time.
 `accelsim.kernels.spatten_reference` is the plain twin, and equal bit for bit.
 """
 
@@ -17,28 +17,30 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-_TILE_ELEMENTS = 1 << 21
-"""Scores that are held at a time."""
 ENGINE_LATENCY = 3
 """Cycles that each pass of the top-k engine takes beyond its elements."""
+RECEIVED_FRACTION_BITS = 24
+"""Received probabilities are added up in steps of 2**-24, those of an fp32 mantissa at 1."""
+_CHUNKS = 64
+"""Shares that the queries of all heads are cut into; each has scratch of its own."""
 
 
 @dataclass(frozen=True)
-class SpattenHead:
-    """One head after the unit."""
+class SpattenValues:
+    """Heads after the unit."""
 
     output: NDArray[np.float32]
-    """[queries, head_dim]"""
-    received: FloatArray
-    """[keys] sum over queries of the probability that each key got."""
+    """[heads, n, head_dim]"""
+    received: IntArray
+    """[heads, n] sum over queries of the probability that each key got, in steps of ``2**-RECEIVED_FRACTION_BITS``."""
     recomputed: BoolArray
-    """[queries] whether the low bits of K were needed."""
+    """[heads, n] queries for which the low bits of K were needed."""
     select_cycles: IntArray
-    """[queries] of the top-k engine; 0 when no value is left out."""
-    compared: int
-    """Numbers that went through the engine's comparators."""
+    """[heads, n] of the top-k engine, by query; 0 when no value is left out."""
+    compared: IntArray
+    """[heads] numbers that went through the engine's comparators."""
     value_used: BoolArray
-    """[keys] whether any query weighs the key's value."""
+    """[heads, n] whether any query weighs the key's value."""
 
 
 @njit(cache=True, nogil=True)
@@ -122,37 +124,85 @@ def keep_largest(values: FloatArray, threshold: float, count: int, kept: BoolArr
             equal -= 1
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _select_rows(
-    weights: FloatArray, count: int, parallelism: int, seed: int, kept: BoolArray, cycles: IntArray, compared: IntArray
-) -> None:
-    """Mark the `count` largest of every row; row i draws its pivots from `seed` + i."""
-    for row in prange(weights.shape[0]):
-        scratch = np.empty(weights.shape[1])
-        threshold, cycles[row], compared[row] = quick_select(weights[row], count, parallelism, seed + row, scratch)
-        keep_largest(weights[row], threshold, count, kept[row])
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _softmax_rows(scores: FloatArray, factor: float, largest: FloatArray) -> None:
-    """Scores become probabilities, in place; `largest` takes each row's."""
-    for row in prange(scores.shape[0]):
-        line = scores[row]
-        peak = line.max()
-        total = 0.0
-        for j in range(len(line)):
-            line[j] = math.exp((line[j] - peak) * factor)
-            total += line[j]
-        for j in range(len(line)):
-            line[j] /= total
-        largest[row] = 1.0 / total
+@njit(cache=True, nogil=True)
+def _probabilities(query: FloatArray, keys: FloatArray, factor: float, row: FloatArray) -> float:
+    """Softmax of a query's exact scores with all keys [head_dim, n]; returns the largest."""
+    row[:] = 0.0
+    for c in range(len(query)):
+        part = query[c]
+        for j in range(len(row)):
+            row[j] += part * keys[c, j]
+    peak = row[0]
+    for j in range(len(row)):
+        peak = max(peak, row[j])
+    total = 0.0
+    for j in range(len(row)):
+        row[j] = math.exp((row[j] - peak) * factor)
+        total += row[j]
+    for j in range(len(row)):
+        row[j] /= total
+    return 1.0 / total
 
 
 @njit(cache=True, nogil=True)
-def _receive(probabilities: FloatArray, received: FloatArray) -> None:
-    for row in range(probabilities.shape[0]):
-        for j in range(probabilities.shape[1]):
-            received[j] += probabilities[row, j]
+def _weigh(
+    row: FloatArray, kept: BoolArray, step: float, values: FloatArray, unit: float, output: NDArray[np.float32]
+) -> None:
+    """P x V with probabilities in whole steps; sums of whole numbers, exact, rounded once."""
+    total = np.zeros(len(output))
+    for j in range(len(row)):
+        level = np.rint(row[j] / step)
+        if kept[j] and level:
+            for c in range(len(total)):
+                total[c] += level * values[j, c]
+    for c in range(len(total)):
+        output[c] = np.float32(total[c] * unit)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _rows(
+    queries: FloatArray,
+    high: FloatArray,
+    full: FloatArray,
+    values: FloatArray,
+    factor: float,
+    low_threshold: float,
+    levels: float,
+    unit: float,
+    keep_values: int,
+    parallelism: int,
+    seeds: IntArray,
+    output: NDArray[np.float32],
+    received: IntArray,
+    recomputed: BoolArray,
+    cycles: IntArray,
+    compared: IntArray,
+    used: BoolArray,
+) -> None:
+    """Fill the results; `received` and `used` [chunks, heads, n] hold each chunk's own share."""
+    heads, n = queries.shape[0], queries.shape[1]
+    chunks = received.shape[0]
+    steps = float(1 << RECEIVED_FRACTION_BITS)
+    for chunk in prange(chunks):
+        row, scratch = np.empty(n), np.empty(n)
+        kept = np.ones(n, dtype=np.bool_)
+        for task in range(chunk * heads * n // chunks, (chunk + 1) * heads * n // chunks):
+            head, i = task // n, task % n
+            largest = _probabilities(queries[head, i], high[head], factor, row)
+            if largest < low_threshold:
+                recomputed[head, i] = True
+                largest = _probabilities(queries[head, i], full[head], factor, row)
+            for j in range(n):
+                received[chunk, head, j] += np.int64(np.rint(row[j] * steps))
+            if keep_values < n:
+                threshold, cycles[head, i], compared[head, i] = quick_select(
+                    row, keep_values, parallelism, seeds[head] + i, scratch
+                )
+                keep_largest(row, threshold, keep_values, kept)
+                for j in range(n):
+                    used[chunk, head, j] |= kept[j]
+            step = largest / levels
+            _weigh(row, kept, step, values[head], step * unit, output[head, i])
 
 
 def select(values: FloatArray, count: int, parallelism: int, seed: int) -> tuple[BoolArray, int, int]:
@@ -177,7 +227,20 @@ def high_plane(raw: NDArray[np.int32], low_bits: int) -> NDArray[np.int32]:
     return (raw >> low_bits) << low_bits
 
 
-def spatten_head(
+def _check(
+    query: NDArray[np.int32], key: NDArray[np.int32], value: NDArray[np.int32], least: dict[str, tuple[int, int]]
+) -> None:
+    if query.ndim != 3 or query.shape != key.shape or query.shape != value.shape or 0 in query.shape:
+        raise ValueError(
+            "need query, key and value of one shape [heads, n, head_dim], "
+            f"not {query.shape}, {key.shape}, {value.shape}"
+        )
+    for name, (number, low) in least.items():
+        if number < low:
+            raise ValueError(f"{name} is {number}; allowed: at least {low}")
+
+
+def spatten_heads(
     query: NDArray[np.int32],
     key: NDArray[np.int32],
     value: NDArray[np.int32],
@@ -188,9 +251,9 @@ def spatten_head(
     probability_bits: int,
     keep_values: int,
     parallelism: int,
-    seed: int = 0,
-) -> SpattenHead:
-    """Attention of one head's remaining tokens.
+    seeds: IntArray,
+) -> SpattenValues:
+    """Attention of the tokens that are left, in each of some heads.
 
     Scores are exact products of Q with the high plane of K. Where a query's largest probability is below
     `low_threshold`, they are computed again with all bits of K. Probabilities of the `keep_values` largest then weigh
@@ -199,7 +262,7 @@ def spatten_head(
 
     Parameters
     ----------
-    query, key, value : int32 [n, head_dim]
+    query, key, value : int32 [heads, n, head_dim]
         Raw fixed point of `fraction_bits`.
     low_bits : int
         Bits of K that are fetched on demand; 0 for none.
@@ -209,63 +272,45 @@ def spatten_head(
         Signed width of a probability at the second multipliers, at least 2.
     keep_values : int
         Values that a query weighs, from 1 to n.
-    parallelism, seed : int
+    parallelism : int
         Of the top-k engine; see `quick_select`.
+    seeds : int64 [heads]
+        Query i of a head draws the engine's pivots from the head's seed + i.
 
     Raises
     ------
     ValueError
         For shapes that differ, or a number out of range.
     """
-    n = len(query)
-    if query.ndim != 2 or query.shape != key.shape or query.shape != value.shape or 0 in query.shape:
-        raise ValueError(
-            f"need query, key and value of one shape [n, head_dim], not {query.shape}, {key.shape}, {value.shape}"
-        )
-    if not 1 <= keep_values <= n or probability_bits < 2 or low_bits < 0 or parallelism < 1:
-        raise ValueError(
-            f"keep_values {keep_values} of {n}, probability_bits {probability_bits}, low_bits {low_bits} and "
-            f"parallelism {parallelism}: need 1 to {n}, at least 2, 0 and 1"
-        )
-    queries, values = query.astype(np.float64), value.astype(np.float64)
-    full = np.ascontiguousarray(key.T.astype(np.float64))
-    high = np.ascontiguousarray(high_plane(key, low_bits).T.astype(np.float64))
-    factor = 1.0 / (math.sqrt(query.shape[1]) * 2.0 ** (2 * fraction_bits))
+    least = {"probability_bits": (probability_bits, 2), "low_bits": (low_bits, 0), "parallelism": (parallelism, 1)}
+    _check(query, key, value, least)
+    heads, n, head_dim = query.shape
+    if not 1 <= keep_values <= n:
+        raise ValueError(f"keep_values is {keep_values}; allowed: 1 to {n}")
     levels = float((1 << (probability_bits - 1)) - 1)
-    head = SpattenHead(
-        np.empty(query.shape, dtype=np.float32),
-        np.zeros(n),
-        np.zeros(n, dtype=np.bool_),
-        np.zeros(n, dtype=np.int64),
-        0,
-        np.full(n, keep_values == n),
+    chunks = min(_CHUNKS, heads * n)
+    output = np.empty(query.shape, dtype=np.float32)
+    received, used = np.zeros((chunks, heads, n), dtype=np.int64), np.zeros((chunks, heads, n), dtype=np.bool_)
+    recomputed = np.zeros((heads, n), dtype=np.bool_)
+    cycles, compared = np.zeros((2, heads, n), dtype=np.int64)
+    _rows(
+        query.astype(np.float64),
+        np.ascontiguousarray(high_plane(key, low_bits).transpose(0, 2, 1), dtype=np.float64),
+        np.ascontiguousarray(key.transpose(0, 2, 1), dtype=np.float64),
+        value.astype(np.float64),
+        1.0 / (math.sqrt(head_dim) * 2.0 ** (2 * fraction_bits)),
+        float(low_threshold) if low_bits else 0.0,
+        levels,
+        2.0**-fraction_bits,
+        keep_values,
+        parallelism,
+        np.asarray(seeds, dtype=np.int64),
+        output,
+        received,
+        recomputed,
+        cycles,
+        compared,
+        used,
     )
-    compared = np.zeros(n, dtype=np.int64)
-    rows = max(1, _TILE_ELEMENTS // n)
-    for first in range(0, n, rows):
-        tile = slice(first, min(first + rows, n))
-        weights = queries[tile] @ high
-        largest = np.empty(len(weights))
-        _softmax_rows(weights, factor, largest)
-        if low_bits:
-            again = largest < low_threshold
-            head.recomputed[tile] = again
-            if again.any():
-                finer, finest = queries[tile][again] @ full, np.empty(int(again.sum()))
-                _softmax_rows(finer, factor, finest)
-                weights[again], largest[again] = finer, finest
-        _receive(weights, head.received)
-        kept = np.ones(weights.shape, dtype=np.bool_) if keep_values < n else None
-        if kept is not None:
-            _select_rows(
-                weights, keep_values, parallelism, seed + first, kept, head.select_cycles[tile], compared[tile]
-            )
-            head.value_used[:] |= kept.any(axis=0)
-            weights *= kept
-        weights /= largest[:, None]
-        weights *= levels
-        np.rint(weights, out=weights)
-        head.output[tile] = (weights @ values) * (largest[:, None] * (2.0**-fraction_bits / levels))
-    return SpattenHead(
-        head.output, head.received, head.recomputed, head.select_cycles, int(compared.sum()), head.value_used
-    )
+    value_used = np.logical_or.reduce(used, axis=0) | (keep_values == n)
+    return SpattenValues(output, received.sum(axis=0), recomputed, cycles, compared.sum(axis=1), value_used)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.kernels.spatten import SpattenHead
+from accelsim.kernels.spatten import SpattenValues
 
 
 def pivots(seed: int) -> list[int]:
@@ -52,42 +52,55 @@ def _probabilities(scores: list[int], factor: float) -> tuple[list[float], float
     return [exponential / total for exponential in exponentials], 1.0 / total
 
 
-def reference_spatten_head(
+def _head(
+    query: NDArray[np.int64], keys: NDArray[np.int64], value: NDArray[np.int64], seed: int, options: dict[str, float]
+) -> tuple[list[list[float]], list[int], list[bool], list[int], int, list[bool]]:
+    """One head: rows of output, received steps, recomputed, cycles, numbers compared, values used."""
+    n, head_dim = query.shape
+    factor = 1.0 / (math.sqrt(head_dim) * 2.0 ** (2 * options["fraction_bits"]))
+    levels = 2 ** (int(options["probability_bits"]) - 1) - 1
+    low_bits, parallelism, keep = (int(options[name]) for name in ("low_bits", "parallelism", "keep_values"))
+    high_keys = np.floor_divide(keys, 2**low_bits) * 2**low_bits
+    output, recomputed, cycles, compared = [], [], [], 0
+    received, used = [0] * n, [False] * n
+    for row in range(n):
+        weights, largest = _probabilities((high_keys @ query[row]).tolist(), factor)
+        recomputed.append(low_bits > 0 and largest < options["low_threshold"])
+        if recomputed[row]:
+            weights, largest = _probabilities((keys @ query[row]).tolist(), factor)
+        received = [total + round(weight * 2.0**24) for total, weight in zip(received, weights, strict=True)]
+        kept, passes, numbers = [True] * n, 0, 0
+        if keep < n:
+            kept, passes, numbers = reference_select(weights, keep, parallelism, seed + row)
+        cycles.append(passes)
+        compared += numbers
+        used = [before or now for before, now in zip(used, kept, strict=True)]
+        step = largest / levels
+        steps = [round(weight / step) if now else 0 for weight, now in zip(weights, kept, strict=True)]
+        total = (np.array(steps, dtype=np.int64) @ value).tolist()
+        output.append([number * (step * 2.0 ** -options["fraction_bits"]) for number in total])
+    return output, received, recomputed, cycles, compared, used
+
+
+def reference_spatten_heads(
     query: NDArray[np.int32],
     key: NDArray[np.int32],
     value: NDArray[np.int32],
     *,
-    fraction_bits: int,
-    low_bits: int,
-    low_threshold: float,
-    probability_bits: int,
-    keep_values: int,
-    parallelism: int,
-    seed: int = 0,
-) -> SpattenHead:
-    """What `accelsim.kernels.spatten.spatten_head` computes; see there."""
-    n, head_dim = query.shape
-    factor = 1.0 / (math.sqrt(head_dim) * 2.0 ** (2 * fraction_bits))
-    levels = 2 ** (probability_bits - 1) - 1
-    wide_query, wide_key, wide_value = (array.astype(np.int64) for array in (query, key, value))
-    high_key = np.floor_divide(wide_key, 2**low_bits) * 2**low_bits
-    output = np.empty((n, head_dim), dtype=np.float32)
-    received, used = [0.0] * n, [False] * n
-    recomputed = np.zeros(n, dtype=np.bool_)
-    select_cycles = np.zeros(n, dtype=np.int64)
-    compared = 0
-    for row in range(n):
-        weights, largest = _probabilities((high_key @ wide_query[row]).tolist(), factor)
-        if low_bits and largest < low_threshold:
-            recomputed[row] = True
-            weights, largest = _probabilities((wide_key @ wide_query[row]).tolist(), factor)
-        received = [total + weight for total, weight in zip(received, weights, strict=True)]
-        kept = [True] * n
-        if keep_values < n:
-            kept, select_cycles[row], passed = reference_select(weights, keep_values, parallelism, seed + row)
-            compared += passed
-        used = [before or now for before, now in zip(used, kept, strict=True)]
-        steps = [round(weight / largest * levels) if now else 0 for weight, now in zip(weights, kept, strict=True)]
-        total = np.array(steps, dtype=np.int64) @ wide_value
-        output[row] = total.astype(np.float64) * (largest * (2.0**-fraction_bits / levels))
-    return SpattenHead(output, np.array(received), recomputed, select_cycles, compared, np.array(used))
+    seeds: NDArray[np.int64],
+    **options: float,
+) -> SpattenValues:
+    """What `accelsim.kernels.spatten.spatten_heads` computes, with the same options; see there."""
+    found = [
+        _head(q.astype(np.int64), k.astype(np.int64), v.astype(np.int64), int(seed), options)
+        for q, k, v, seed in zip(query, key, value, seeds, strict=True)
+    ]
+    output, received, recomputed, cycles, compared, used = zip(*found, strict=True)
+    return SpattenValues(
+        np.array(output).astype(np.float32),
+        np.array(received),
+        np.array(recomputed),
+        np.array(cycles),
+        np.array(compared),
+        np.array(used),
+    )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from accelsim.config.attention_unit import AttentionUnit
@@ -17,8 +18,17 @@ from accelsim.config.base import Spec
 from accelsim.config.quantity import Bytes
 from accelsim.errors import OperandError
 from accelsim.kernels.fixed_point import quantise
-from accelsim.kernels.spatten import SpattenHead, select, spatten_head
-from accelsim.machine.attention.accelerator import Accelerator, BoolArray, IntArray, Knob, Multipliers, Operands, Work
+from accelsim.kernels.spatten import SpattenValues, select, spatten_heads
+from accelsim.machine.attention.accelerator import (
+    Accelerator,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Knob,
+    Multipliers,
+    Operands,
+    Work,
+)
 from accelsim.machine.attention.run import AttentionRun
 from accelsim.machine.attention.spatten_pipeline import (
     LayerWork,
@@ -143,19 +153,21 @@ class _Cascade:
 
     token_kept: BoolArray
     head_kept: BoolArray
-    token_importance: np.ndarray
-    head_importance: np.ndarray
+    token_importance: IntArray
+    """[n] in steps of the kernel."""
+    head_importance: NDArray[np.float64]
+    """[heads]"""
 
-    def receive(self, output: np.ndarray, received: np.ndarray) -> None:
-        """Add a layer: what its output [heads, n, head_dim] sums up to and what its tokens received [heads, n]."""
-        self.head_importance += np.abs(output).sum(axis=(1, 2), dtype=np.float64)
-        self.token_importance += np.cumsum(received, axis=0)[-1]
+    def receive(self, values: "_Values") -> None:
+        """Add what a layer's tokens received and what its heads put out."""
+        self.token_importance += values.received
+        self.head_importance += np.abs(values.output).sum(axis=(1, 2), dtype=np.float64)
 
     def decide(self, unit: "SpattenUnit", tokens: int, heads: int, seed: int) -> tuple[int, int]:
         """Leave the most important tokens and heads; returns the engine's cycles and comparisons."""
         cycles = compared = 0
         for kept, importance, count in (
-            (self.token_kept, self.token_importance, tokens),
+            (self.token_kept, self.token_importance.astype(np.float64), tokens),
             (self.head_kept, self.head_importance, heads),
         ):
             alive = np.flatnonzero(kept)
@@ -209,17 +221,17 @@ class Spatten(Accelerator[SpattenUnit]):
             left = [kept_count(share, heads) for share in shares(options.head_keep, len(layers), options)]
         else:
             tokens, left = [n] * len(layers), [heads] * len(layers)
-        state = _Cascade(np.ones(n, np.bool_), np.ones(heads, np.bool_), np.zeros(n), np.zeros(heads))
+        state = _Cascade(np.ones(n, np.bool_), np.ones(heads, np.bool_), np.zeros(n, np.int64), np.zeros(heads))
         stand_in = pruning and len(layers) == 1 and (tokens[0] < n or left[0] < heads)
         if stand_in:
             before = self._values(unit, layers[0], state, pruning)
-            state.receive(before.output, before.received)
+            state.receive(before)
             state.decide(unit, tokens[0], left[0], seed=0)
             state.token_importance[:], state.head_importance[:] = 0, 0
         works = []
         for index, operands in enumerate(layers):
             values = self._values(unit, operands, state, pruning)
-            state.receive(values.output, values.received)
+            state.receive(values)
             kept = state.token_kept.copy(), state.head_kept.copy()
             following = min(index + 1, len(layers) - 1)
             decision = state.decide(unit, tokens[following], left[following], seed=index + 1)
@@ -227,36 +239,32 @@ class Spatten(Accelerator[SpattenUnit]):
         return tuple(works)
 
     def _values(self, unit: SpattenUnit, operands: Operands, state: _Cascade, pruning: bool) -> "_Values":
-        options = unit.spatten
-        heads, n, _ = operands.query.shape
+        options, n = unit.spatten, operands.sequence
         fraction_bits = unit.row_bits - unit.integer_bits
-        alive = np.flatnonzero(state.token_kept)
+        heads, alive = np.flatnonzero(state.head_kept), np.flatnonzero(state.token_kept)
+        left = np.ix_(heads, alive)
+        try:
+            held = [
+                quantise(matrix[left], unit.integer_bits, fraction_bits)
+                for matrix in (operands.query, operands.key, operands.value)
+            ]
+        except ValueError as error:
+            raise OperandError(f"{unit.name}: {error}") from None
+        found = spatten_heads(
+            *(matrix.raw for matrix in held),
+            fraction_bits=fraction_bits,
+            low_bits=options.lsb_bits if pruning else 0,
+            low_threshold=options.lsb_threshold,
+            probability_bits=unit.multiplier_bits,
+            keep_values=kept_count(options.value_keep, len(alive)) if pruning else len(alive),
+            parallelism=unit.topk_parallelism,
+            seeds=heads * n,
+        )
         output = np.zeros(operands.query.shape, dtype=np.float32)
-        received = np.zeros((heads, n))
-        found: dict[int, SpattenHead] = {}
-        saturated = 0
-        for head in np.flatnonzero(state.head_kept).tolist():
-            raw = []
-            for matrix in (operands.query, operands.key, operands.value):
-                try:
-                    held = quantise(matrix[head, alive], unit.integer_bits, fraction_bits)
-                except ValueError as error:
-                    raise OperandError(f"{unit.name}, head {head}: {error}") from None
-                raw.append(held.raw)
-                saturated += held.saturated
-            found[head] = spatten_head(
-                *raw,
-                fraction_bits=fraction_bits,
-                low_bits=options.lsb_bits if pruning else 0,
-                low_threshold=options.lsb_threshold,
-                probability_bits=unit.multiplier_bits,
-                keep_values=kept_count(options.value_keep, len(alive)) if pruning else len(alive),
-                parallelism=unit.topk_parallelism,
-                seed=head * n,
-            )
-            output[head, alive] = found[head].output
-            received[head, alive] = found[head].received
-        return _Values(output, received, found, saturated)
+        received = np.zeros(n, dtype=np.int64)
+        output[left] = found.output
+        received[alive] = found.received.sum(axis=0)
+        return _Values(output, received, found, sum(matrix.saturated for matrix in held))
 
     def simulate(self, unit: SpattenUnit, work: Work) -> AttentionRun:
         assert isinstance(work, SpattenWork)
@@ -275,9 +283,12 @@ class Spatten(Accelerator[SpattenUnit]):
 class _Values:
     """What a layer's heads came to."""
 
-    output: np.ndarray
-    received: np.ndarray
-    found: dict[int, SpattenHead]
+    output: FloatArray
+    """[heads, n, head_dim]"""
+    received: IntArray
+    """[n] by all heads together."""
+    found: SpattenValues
+    """Of the heads and tokens that are left."""
     saturated: int
 
 
@@ -291,25 +302,20 @@ def _work(
     pruning: bool,
 ) -> SpattenWork:
     heads, n, head_dim = operands.query.shape
-    token_kept, head_kept = kept
-    tokens = int(token_kept.sum())
+    (token_kept, head_kept), found = kept, values.found
+    tokens, left = int(token_kept.sum()), int(head_kept.sum())
     weighed = kept_count(unit.spatten.value_keep, tokens) if pruning else tokens
-    found = values.found
-
-    def of_heads(numbers: dict[int, int]) -> IntArray:
-        return np.array([numbers.get(head, 0) for head in range(heads)], dtype=np.int64)
-
     layer = LayerWork(
         sequence=n,
         head_dim=head_dim,
         tokens=tokens,
         weighed=weighed,
         all_bits=not pruning,
-        heads=tuple(found),
-        recomputed=tuple(head.recomputed for head in found.values()),
-        select_cycles=tuple(head.select_cycles for head in found.values()),
-        value_rows=tuple(int(head.value_used.sum()) for head in found.values()),
-        compared=sum(head.compared for head in found.values()) + decision[1],
+        heads=tuple(np.flatnonzero(head_kept).tolist()),
+        recomputed=found.recomputed,
+        select_cycles=found.select_cycles,
+        value_rows=found.value_used.sum(axis=1),
+        compared=int(found.compared.sum()) + decision[1],
         decision_cycles=decision[0],
     )
     return SpattenWork(
@@ -318,9 +324,9 @@ def _work(
         head_dim=head_dim,
         output=values.output,
         kept_pairs=head_kept * np.int64(tokens * weighed),
-        kept_tokens=of_heads(dict.fromkeys(found, tokens)),
+        kept_tokens=head_kept * np.int64(tokens),
         head_kept=head_kept,
-        effectual_macs=len(found) * tokens * (tokens + weighed) * head_dim,
+        effectual_macs=left * tokens * (tokens + weighed) * head_dim,
         saturated=values.saturated,
         layer=layer,
         stand_in=stand_in,

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-STAGES = ("score", "softmax", "top_k", "value")
+STAGES = ("score", "softmax", "top_k", "value", "decide")
+"""The last one is the end of a layer: what is in the pipeline drains, and the engine decides on the next layer."""
 _PROBABILITY_BYTES, _IMPORTANCE_BYTES, _BURST_BYTES = 2, 4, 32
 
 
@@ -49,13 +50,13 @@ class LayerWork:
     all_bits: bool
     """Whether K comes at full width at once."""
     heads: tuple[int, ...]
-    """Left in this layer; the tuples that follow have an entry for each."""
-    recomputed: tuple[BoolArray, ...]
-    """[tokens] queries that take a second pass."""
-    select_cycles: tuple[IntArray, ...]
-    """[tokens] of the top-k engine."""
-    value_rows: tuple[int, ...]
-    """Rows of V that any query weighs."""
+    """Left in this layer; the arrays that follow have a row for each."""
+    recomputed: BoolArray
+    """[len(heads), tokens] queries that take a second pass."""
+    select_cycles: IntArray
+    """[len(heads), tokens] of the top-k engine."""
+    value_rows: IntArray
+    """[len(heads)] rows of V that any query weighs."""
     compared: int
     """Numbers that went through the engine's comparators, for values, tokens and heads."""
     decision_cycles: int
@@ -95,14 +96,14 @@ def head_traffic(unit: "SpattenUnit", work: LayerWork, place: int) -> HeadTraffi
     low = _row_bytes(work.head_dim, unit.spatten.lsb_bits)
     again = int(work.recomputed[place].sum())
     keys, values = (min(held, tokens) for held in rows_held(unit, work.head_dim))
-    used = work.value_rows[place]
+    used = int(work.value_rows[place])
     fetch = (keys * low if again else 0) + (tokens - keys) * (tokens * high + again * row)
     fetch += tokens * min(work.weighed, max(0, used - values)) * row
     return HeadTraffic(tokens * row + keys * high + min(values, used) * row, fetch, tokens * row)
 
 
 def stage_cycles(unit: "SpattenUnit", work: LayerWork, place: int) -> IntArray:
-    """Cycles of each query of a head in each stage, [tokens, 4]."""
+    """Cycles of each query of a head in each stage, [tokens, 5]."""
     together = max(1, unit.multipliers // work.head_dim)
     passes = ceil_div(work.head_dim, unit.multipliers)
     rounds = 1 + work.recomputed[place].astype(np.int64)
@@ -111,6 +112,7 @@ def stage_cycles(unit: "SpattenUnit", work: LayerWork, place: int) -> IntArray:
     cycles[:, 1] = rounds * ceil_div(work.tokens, unit.softmax_elements_per_cycle)
     cycles[:, 2] = work.select_cycles[place]
     cycles[:, 3] = ceil_div(work.weighed, together) * passes
+    cycles[:, 4] = 0
     return cycles
 
 
@@ -122,7 +124,7 @@ def _prefetches(unit: "SpattenUnit", work: LayerWork) -> bool:
 def tally(unit: "SpattenUnit", work: LayerWork, traffic: Sequence[HeadTraffic]) -> Tally:
     """Products, actions and bytes through the buffers."""
     heads, tokens = len(work.heads), work.tokens
-    again = sum(int(rows.sum()) for rows in work.recomputed)
+    again = int(work.recomputed.sum())
     first, second = heads * tokens * tokens * work.head_dim, again * tokens * work.head_dim
     values = heads * tokens * work.weighed * work.head_dim
     key_bits = unit.row_bits if work.all_bits else unit.spatten.msb_bits
@@ -155,8 +157,7 @@ def simulate_layer(unit: "SpattenUnit", work: LayerWork) -> AttentionRun:
     for place, (head, part) in enumerate(zip(work.heads, traffic, strict=True)):
         cycles = stage_cycles(unit, work, place)
         if place == len(work.heads) - 1:
-            # The end of a layer: what is in the pipeline drains, and the engine decides on the next layer.
-            cycles = np.concatenate((cycles, [[0, PIPELINE_DEPTH, work.decision_cycles, 0]]))
+            cycles[-1, -1] = PIPELINE_DEPTH + work.decision_cycles
         # Rows that stream are needed by the scores themselves; low bits once softmax has found that they are.
         after = 0 if streams else 1
         jobs.append(Job(head, part.load, cycles, fetch_bytes=part.fetch, fetch_after=after, write_bytes=part.write))
@@ -164,10 +165,10 @@ def simulate_layer(unit: "SpattenUnit", work: LayerWork) -> AttentionRun:
 
 
 def closed_form(unit: "SpattenUnit", work: LayerWork) -> float:
-    """Cycles of a layer: the longest of the stages and of DRAM, over all heads, and the ends that nothing hides.
+    """Cycles of a layer: for each head its busiest stage or what DRAM needs meanwhile, and the ends that nothing hides.
 
-    ``max over stages of sum over queries`` is as long as the pipeline is fed; a head's operands are hidden behind the
-    head before it if the buffers hold both. The first load, the first query's way through the other stages, the depth
+    If the buffers hold two heads, the next one's operands come while one is under way, and no layer is shorter than all
+    its transfers; if not, they come before. The first load, the first query's way through the other stages, the depth
     of the pipeline, the decision and the last write stand at the ends.
     """
     if not work.heads:
@@ -176,18 +177,18 @@ def closed_form(unit: "SpattenUnit", work: LayerWork) -> float:
     traffic = [head_traffic(unit, work, place) for place in places]
     cycles = [stage_cycles(unit, work, place) for place in places]
     per_byte, latency = unit.clock / unit.dram_bandwidth, unit.dram_latency * unit.clock
-    load = traffic[0].load * per_byte + latency
-    ends = PIPELINE_DEPTH + work.decision_cycles + traffic[-1].write * per_byte + latency
+    busiest = [float(rows.sum(axis=0).max()) for rows in cycles]
+    loads = [part.load * per_byte + latency for part in traffic]
     first = cycles[0][0]
-    fill = float(first.sum() - first.max())
-    if _prefetches(unit, work):
-        busiest = float(sum(part.sum(axis=0) for part in cycles).max())
-        moved = sum(part.load + part.fetch + part.write for part in traffic) * per_byte
-        return max(load + fill + busiest + ends, moved + latency)
-    total = 0.0
-    for part, rows in zip(traffic, cycles, strict=True):
-        total += part.load * per_byte + latency + fill + max(float(rows.sum(axis=0).max()), part.fetch * per_byte)
-    return total + ends
+    # Low bits are asked for when the first query has left softmax.
+    fill = float(first.sum() - first.max()) + (latency if traffic[0].fetch else 0.0)
+    ends = fill + PIPELINE_DEPTH + work.decision_cycles + traffic[-1].write * per_byte + latency
+    if not _prefetches(unit, work):
+        streamed = [max(own, part.fetch * per_byte) for own, part in zip(busiest, traffic, strict=True)]
+        return sum(loads) + sum(streamed) + (len(loads) - 1) * fill + ends
+    fed = sum(max(own, load) for own, load in zip(busiest, [*loads[1:], 0.0], strict=True))
+    moved = sum(part.load + part.fetch + part.write for part in traffic) * per_byte
+    return max(loads[0] + fed + ends, moved + latency)
 
 
 def behavioural_terms(unit: "SpattenUnit", work: LayerWork) -> LayerCycles:
