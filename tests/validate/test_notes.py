@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from accelsim.validate.notes import Conditions, parse_notes
 
 FORMS = {
-    "trtllm_1.0.0;cuda_graph": Conditions(library="cublas", launch="graph", copies=6),
-    "vllm_0.14.0;cuda_graph": Conditions(library="cublas", launch="graph", copies=6),
-    "sglang_0.5.10;cuda_graph": Conditions(library="cublas", launch="graph", copies=6),
+    "trtllm_1.0.0;cuda_graph": Conditions(library="cublas", stack="trtllm", launch="graph", copies=6),
+    "vllm_0.14.0;cuda_graph": Conditions(library="cublas", stack="vllm", launch="graph", copies=6),
+    "sglang_0.5.10;cuda_graph": Conditions(library="cublas", stack="sglang", launch="graph", copies=6),
     "train/DeepBench_NV_V100.xlsx;opA=N;opB=T;colmajor;tensorcore": Conditions(
         library="cublas", op_a="N", op_b="T", order="column", launch="stream", copies=1
     ),
@@ -25,12 +25,13 @@ FORMS = {
         library="cutlass", launch="sync", strategy="stream"
     ),
     "nn.Linear dense;batch=4 folded into n;2023-04-07": Conditions(library="cublas"),
-    "trtllm/1.0.0;torch_flow": Conditions(library="flash_attention", copies=6),
-    "vllm/0.24.0;vllm_vit_flash_attn_fa3": Conditions(library="flash_attention", copies=6),
-    "sglang/0.5.10;flash_attention": Conditions(library="flash_attention", copies=6),
+    "trtllm/1.0.0;torch_flow": Conditions(library="flash_attention", stack="trtllm", copies=6),
+    "vllm/0.24.0;vllm_vit_flash_attn_fa3": Conditions(library="flash_attention", stack="vllm", copies=6),
+    "sglang/0.5.10;flash_attention": Conditions(library="flash_attention", stack="sglang", copies=6),
     "library=cublas;launch=kernel;copies=3;warm=both;G=64;strategy=merged": Conditions(
         library="cublas", launch="kernel", copies=3, warm="both", granularity=64, strategy="merged"
     ),
+    "stack=vllm;launch=stream": Conditions(stack="vllm", launch="stream"),
     "library=spatha;pattern=64:2:8": Conditions(library="spatha", pattern="64:2:8"),
     "CUTLASS;bad kernel (untuned)": Conditions(library="cutlass", flaw="bad kernel (untuned)"),
     "": Conditions(),

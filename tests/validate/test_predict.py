@@ -121,7 +121,7 @@ def test_tile_wise_products_are_simulated_with_masks(engine: str) -> None:
 
 
 def test_what_is_not_modelled_has_a_reason(a100: Gpu) -> None:
-    attention = replace(row(0, 0, 0, op="context"), attention={"q_len": 1})
+    attention = replace(row(0, 0, 0, op="generation"), attention={"q_len": 1})
     kinds = [attention, row(1, 1, 1, op="spmm_2to4"), row(1, 1, 1, op="spmm_vnm"), row(1, 1, 1, op="sort")]
     found = predict([*kinds, replace(row(1, 1, 1), sparsity=0.5), row(8, 8, 8)], a100)
     assert [one.latency_us is None for one in found] == [True] * 5 + [False]
