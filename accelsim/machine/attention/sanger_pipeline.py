@@ -51,12 +51,15 @@ class Demand:
 
 
 def predictions(unit: SangerUnit, demand: Demand) -> int:
-    """Times that each score is predicted: twice when the exponentials of two groups outgrow their buffer.
+    """Times that each score is predicted: twice when what waits for its row's sum outgrows the prediction buffer.
 
-    The first time then only yields the row sums, and the second is compared as it comes.
+    That is the exponentials of two strips of queries, one compared while the next is predicted, and the masks of two
+    groups. Predicted twice, the first time only yields the sums, and the second is compared as it comes.
     """
-    waiting = 2 * min(unit.pack_queries, demand.sequence) * demand.sequence * EXPONENTIAL_BYTES
-    return 1 if waiting <= unit.prediction_buffer else 2
+    n = demand.sequence
+    exponentials = 2 * min(unit.predict_rows, n) * n * EXPONENTIAL_BYTES
+    masks = 2 * ceil_div(min(unit.pack_queries, n) * n, 8)
+    return 1 if exponentials + masks <= unit.prediction_buffer else 2
 
 
 def resident(unit: SangerUnit, demand: Demand) -> bool:
