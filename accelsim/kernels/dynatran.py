@@ -46,6 +46,8 @@ class DynatranOptions:
 
     integer_bits: int
     fraction_bits: int
+    score_fraction_bits: int
+    """Of scores, which take as many bits in all."""
     tau: float
     prunes: tuple[str, ...]
     """Names of `ACTIVATIONS`."""
@@ -95,6 +97,7 @@ def probability_rows(
     low: float,
     high: float,
     step: float,
+    one: float,
     probability_floor: float,
     counts: IntArray,
 ) -> None:
@@ -103,18 +106,17 @@ def probability_rows(
     Parameters
     ----------
     scores : float64 [rows, n]
-        Sums of products; they become probabilities as multiples of `step`.
+        Sums of products; they become probabilities as multiples of ``1 / one``.
     score_floor, probability_floor : float
-        Smaller magnitudes become 0; in units of the sums, and of `step`.
-    factor : float
+        Smaller magnitudes become 0; in units of the sums, and of the probabilities.
+    factor, step : float
         From sums to scores as multiples of `step`, 1 / sqrt(head_dim) included; these are rounded and held within `low`
         and `high`.
-    step : float
-        Of the fixed point.
+    one : float
+        A probability of 1.
     counts : int64 [rows, 3]
         Filled with scores other than 0, probabilities other than 0, and scores that had to be held.
     """
-    one = 1.0 / step
     for row in prange(scores.shape[0]):
         line = scores[row]
         peak = low
@@ -257,9 +259,10 @@ class _Head:
         f, step = options.fraction_bits, 2.0**-options.fraction_bits
         low, high = raw_range(options.integer_bits, f)
         numbers = self.query[begin:end] @ self.key.T
-        factor = step / math.sqrt(self.query.shape[1])
+        score_step = 2.0**-options.score_fraction_bits
+        factor = step * step / score_step / math.sqrt(self.query.shape[1])
         floors = options.floor("score", 2 * f), options.floor("probability")
-        probability_rows(numbers, floors[0], factor, low, high, step, floors[1], self.counts[begin:end])
+        probability_rows(numbers, floors[0], factor, low, high, score_step, 2.0**f, floors[1], self.counts[begin:end])
         products, cycles = product_cycles(self._mask(numbers), self.value_mask, options)
         self.value_products += products
         first = begin // options.tile
@@ -286,7 +289,7 @@ def dynatran_attention(
     """Attention of every head with small activations pruned.
 
     Scores are pruned before they are divided by sqrt(head_dim), as the publication's model does, and divided, rounded
-    and held within the format after. Probabilities are rounded to the format's fraction bits and then pruned.
+    and held within their format after. Probabilities are rounded to the format's fraction bits and then pruned.
 
     Parameters
     ----------

@@ -47,10 +47,10 @@ def reference_cycles(left: Matrix, right: Matrix, options: DynatranOptions) -> t
 def _probabilities(scores: list[int], head_dim: int, options: DynatranOptions) -> tuple[list[int], int, int]:
     """Probabilities of a row from its sums of products; how many scores are not 0, and how many had to be held."""
     f, bits = options.fraction_bits, options.integer_bits + options.fraction_bits
-    factor = 2.0**-f / math.sqrt(head_dim)
+    factor = 2.0 ** (options.score_fraction_bits - 2 * f) / math.sqrt(head_dim)
     rounded = [round(_cut(score, options.floor("score", 2 * f)) * factor) for score in scores]
     line, held = zip(*(_held(score, bits) for score in rounded), strict=True)
-    exponentials = [math.exp((score - max(line)) * 2.0**-f) for score in line]
+    exponentials = [math.exp((score - max(line)) * 2.0**-options.score_fraction_bits) for score in line]
     denominator = 0.0
     for exponential in exponentials:
         denominator += exponential

@@ -51,6 +51,8 @@ class AccelTranUnit(AttentionUnit):
     """Bits before the binary point, sign included."""
     fraction_bits: int = Field(default=16, ge=1, le=19)
     """Bits after it; 20 in all at most."""
+    score_integer_bits: int = Field(default=8, ge=1, le=19)
+    """Bits before the binary point of scores, which take as many bits in all as other activations."""
     tau: float = Field(ge=0)
     """Magnitude below which an activation becomes zero."""
     prunes: list[Activation] = ["query", "key", "value", "score", "probability", "output"]
@@ -66,6 +68,8 @@ class AccelTranUnit(AttentionUnit):
             raise ValueError(
                 f"integer_bits {self.integer_bits} and fraction_bits {self.fraction_bits}: at most {MAX_BITS} together"
             )
+        if self.score_integer_bits >= self.row_bits:
+            raise ValueError(f"score_integer_bits {self.score_integer_bits}: must leave some of {self.row_bits} bits")
         if len(set(self.prunes)) < len(self.prunes):
             raise ValueError(f"prunes names {', '.join(self.prunes)}; each at most once")
         return self
@@ -130,6 +134,7 @@ class AccelTran(Accelerator[AccelTranUnit]):
         options = DynatranOptions(
             unit.integer_bits,
             unit.fraction_bits,
+            unit.row_bits - unit.score_integer_bits,
             unit.tau,
             tuple(unit.prunes),
             unit.tile,
