@@ -145,18 +145,12 @@ def attribute(layers: Sequence[Layer], end: int, causes: int, idle: int) -> IntA
     int64 [causes]
         Time of each cause; together they are `end`.
     """
-    edges = {0, end}
-    for layer in layers:
-        for begin, stop, _ in layer:
-            edges.update((begin, stop))
-    grid = np.array(sorted(edges), dtype=np.int64)
+    spans = [np.array(layer, dtype=np.int64).reshape(-1, 3) for layer in layers]
+    grid = np.unique(np.concatenate([np.array([0, end], dtype=np.int64), *(span[:, :2].ravel() for span in spans)]))
     owner = np.full(len(grid) - 1, idle, dtype=np.int64)
-    for layer in reversed(layers):
-        if not layer:
-            continue
-        spans = np.array(layer, dtype=np.int64)
-        firsts, lasts = np.searchsorted(grid, spans[:, 0]), np.searchsorted(grid, spans[:, 1])
-        for first, last, cause in zip(firsts.tolist(), lasts.tolist(), spans[:, 2].tolist(), strict=True):
+    for span in reversed(spans):
+        firsts, lasts = np.searchsorted(grid, span[:, 0]), np.searchsorted(grid, span[:, 1])
+        for first, last, cause in zip(firsts.tolist(), lasts.tolist(), span[:, 2].tolist(), strict=True):
             owner[first:last] = cause
     lengths = np.diff(grid)
     account = np.zeros(causes, dtype=np.int64)
