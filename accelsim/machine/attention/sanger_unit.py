@@ -51,8 +51,8 @@ class SangerUnit(AttentionUnit):
     operand_buffer: Bytes
     """For Q, K and V of a head, and of the next one while there is room."""
     prediction_buffer: Bytes
-    """For predicted exponentials of `predict_rows` queries while they wait for their row's sum, and of the next, and for
-    the masks of two groups."""
+    """For predicted exponentials of `predict_rows` queries that wait for their row's sum, of the next, and for the
+    masks of two groups."""
     integer_bits: int = Field(default=4, ge=1, le=15)
     """Bits before the binary point at full width, sign included."""
     fraction_bits: int = Field(default=12, ge=0, le=15)
