@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 import interval_tables  # noqa: E402
 import power_tables  # noqa: E402
-from error_report import ablation, measured, published, sparse, speed, transferred  # noqa: E402
+from error_report import ablation, attention, measured, published, sparse, speed, transferred  # noqa: E402
 from error_report.markdown import places, put  # noqa: E402
 
 _T = TypeVar("_T")
@@ -36,6 +36,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "held_out": sparse.held_out,
     "sparse": sparse.sparse,
     "sparse_speedups": sparse.sparse_speedups,
+    "attention": attention.attention,
     "switches": ablation.switches,
     "mechanisms": ablation.mechanisms,
     "refitted": ablation.refitted,

@@ -18,7 +18,6 @@ from error_report.markdown import short, table
 TABLES = {
     "gemm_dense.csv": ("a100_sxm4_80gb", "h100_sxm5", "v100_sxm2", "t4"),
     "gemm_sparse.csv": ("v100_pcie", "rtx3090", "a100_sxm4_80gb"),
-    "attention.csv": ("a100_sxm4_80gb", "h100_sxm5"),
 }
 ENGINES: tuple[ValidationEngine, ...] = ("estimate", "events")
 KEYS = ("mape_percent", "median_ape_percent", "p90_ape_percent", "bias_percent")
