@@ -56,14 +56,14 @@ def _head(
     query: NDArray[np.int64], keys: NDArray[np.int64], value: NDArray[np.int64], seed: int, options: dict[str, float]
 ) -> tuple[list[list[float]], list[int], list[bool], list[int], int, list[bool]]:
     """One head: rows of output, received steps, recomputed, cycles, numbers compared, values used."""
-    n, head_dim = query.shape
+    n, head_dim = len(keys), query.shape[1]
     factor = 1.0 / (math.sqrt(head_dim) * 2.0 ** (2 * options["fraction_bits"]))
     levels = 2 ** (int(options["probability_bits"]) - 1) - 1
     low_bits, parallelism, keep = (int(options[name]) for name in ("low_bits", "parallelism", "keep_values"))
     high_keys = np.floor_divide(keys, 2**low_bits) * 2**low_bits
     output, recomputed, cycles, compared = [], [], [], 0
     received, used = [0] * n, [False] * n
-    for row in range(n):
+    for row in range(len(query)):
         weights, largest = _probabilities((high_keys @ query[row]).tolist(), factor)
         recomputed.append(low_bits > 0 and largest < options["low_threshold"])
         if recomputed[row]:

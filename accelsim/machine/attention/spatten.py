@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from accelsim.config.attention_unit import AttentionUnit
 from accelsim.config.base import Spec
 from accelsim.config.quantity import Bytes
-from accelsim.errors import OperandError
+from accelsim.errors import MappingError, OperandError
 from accelsim.kernels.fixed_point import quantise
 from accelsim.kernels.spatten import SpattenValues, select, spatten_heads
 from accelsim.machine.attention.accelerator import (
@@ -64,7 +64,7 @@ class SpattenBehavioural(Spec):
     """Input of the published behavioural simulator that operands do not give."""
 
     fetched_keys: int | None = Field(default=None, gt=0)
-    """Keys and values that every head fetches; left out, the tokens that the layer keeps."""
+    """Keys and values that every head fetches in every layer, in place of `token_keep`."""
     key_bits: int = Field(default=8, ge=1, le=16)
     """Of a number of K in DRAM; 6 and more than 8 count as 8."""
     value_bits: int = Field(default=8, ge=1, le=16)
@@ -147,6 +147,23 @@ def kept_count(share: float, total: int) -> int:
     return max(1, int(share * total + 0.5))
 
 
+def _counts(unit: SpattenUnit, layers: int, n: int, heads: int) -> tuple[list[int], list[int]]:
+    """Tokens and heads of each layer.
+
+    Raises
+    ------
+    MappingError
+        When the behavioural mode is to fetch more keys than there are.
+    """
+    options, fetched = unit.spatten, unit.behavioural.fetched_keys
+    left = [kept_count(share, heads) for share in shares(options.head_keep, layers, options)]
+    if unit.mode != "behavioural" or fetched is None:
+        return [kept_count(share, n) for share in shares(options.token_keep, layers, options)], left
+    if fetched > n:
+        raise MappingError(f"{unit.name}: behavioural.fetched_keys is {fetched}; allowed: up to the sequence, {n}")
+    return [fetched] * layers, left
+
+
 @dataclass
 class _Cascade:
     """What goes from layer to layer."""
@@ -205,8 +222,10 @@ class Spatten(Accelerator[SpattenUnit]):
     ) -> tuple[SpattenWork, ...]:
         """Compute consecutive layers; all heads of a layer share its tokens.
 
-        Tokens and heads are chosen at the end of each layer for the next one. A single layer has none before it: its
-        own probabilities and outputs without pruning of tokens and heads stand in, and its shares are the last layer's.
+        Tokens and heads are chosen at the end of each layer for the next one. If not all are to be left in the first
+        layer (a single one has the shares of the last), its own probabilities and outputs without pruning of tokens
+        and heads stand in for those of the layers before it. In behavioural mode pruned tokens are left as queries, as
+        in the published simulator.
         """
         for operands in layers:
             self.check(unit, operands)
@@ -215,17 +234,11 @@ class Spatten(Accelerator[SpattenUnit]):
         if not layers:
             return ()
         heads, n = layers[0].heads, layers[0].sequence
-        options = unit.spatten
-        if pruning:
-            tokens = [kept_count(share, n) for share in shares(options.token_keep, len(layers), options)]
-            left = [kept_count(share, heads) for share in shares(options.head_keep, len(layers), options)]
-        else:
-            tokens, left = [n] * len(layers), [heads] * len(layers)
+        tokens, left = _counts(unit, len(layers), n, heads) if pruning else ([n] * len(layers), [heads] * len(layers))
         state = _Cascade(np.ones(n, np.bool_), np.ones(heads, np.bool_), np.zeros(n, np.int64), np.zeros(heads))
-        stand_in = pruning and len(layers) == 1 and (tokens[0] < n or left[0] < heads)
+        stand_in = tokens[0] < n or left[0] < heads
         if stand_in:
-            before = self._values(unit, layers[0], state, pruning)
-            state.receive(before)
+            state.receive(self._values(unit, layers[0], state, pruning))
             state.decide(unit, tokens[0], left[0], seed=0)
             state.token_importance[:], state.head_importance[:] = 0, 0
         works = []
@@ -235,18 +248,20 @@ class Spatten(Accelerator[SpattenUnit]):
             kept = state.token_kept.copy(), state.head_kept.copy()
             following = min(index + 1, len(layers) - 1)
             decision = state.decide(unit, tokens[following], left[following], seed=index + 1)
-            works.append(_work(unit, operands, values, kept, decision, stand_in, pruning))
+            works.append(_work(operands, values, kept, decision, stand_in and index == 0, pruning))
         return tuple(works)
 
     def _values(self, unit: SpattenUnit, operands: Operands, state: _Cascade, pruning: bool) -> "_Values":
         options, n = unit.spatten, operands.sequence
         fraction_bits = unit.row_bits - unit.integer_bits
         heads, alive = np.flatnonzero(state.head_kept), np.flatnonzero(state.token_kept)
-        left = np.ix_(heads, alive)
+        passing = np.arange(n) if unit.mode == "behavioural" else alive
+        asked, left = np.ix_(heads, passing), np.ix_(heads, alive)
+        weighed = kept_count(options.value_keep, len(alive)) if pruning else len(alive)
         try:
             held = [
-                quantise(matrix[left], unit.integer_bits, fraction_bits)
-                for matrix in (operands.query, operands.key, operands.value)
+                quantise(matrix, unit.integer_bits, fraction_bits)
+                for matrix in (operands.query[asked], operands.key[left], operands.value[left])
             ]
         except ValueError as error:
             raise OperandError(f"{unit.name}: {error}") from None
@@ -256,15 +271,15 @@ class Spatten(Accelerator[SpattenUnit]):
             low_bits=options.lsb_bits if pruning else 0,
             low_threshold=options.lsb_threshold,
             probability_bits=unit.multiplier_bits,
-            keep_values=kept_count(options.value_keep, len(alive)) if pruning else len(alive),
+            keep_values=weighed,
             parallelism=unit.topk_parallelism,
             seeds=heads * n,
         )
         output = np.zeros(operands.query.shape, dtype=np.float32)
         received = np.zeros(n, dtype=np.int64)
-        output[left] = found.output
+        output[asked] = found.output
         received[alive] = found.received.sum(axis=0)
-        return _Values(output, received, found, sum(matrix.saturated for matrix in held))
+        return _Values(output, received, found, weighed, sum(matrix.saturated for matrix in held))
 
     def simulate(self, unit: SpattenUnit, work: Work) -> AttentionRun:
         assert isinstance(work, SpattenWork)
@@ -289,11 +304,12 @@ class _Values:
     """[n] by all heads together."""
     found: SpattenValues
     """Of the heads and tokens that are left."""
+    weighed: int
+    """Values that each query weighs."""
     saturated: int
 
 
 def _work(
-    unit: SpattenUnit,
     operands: Operands,
     values: _Values,
     kept: tuple[BoolArray, BoolArray],
@@ -303,13 +319,13 @@ def _work(
 ) -> SpattenWork:
     heads, n, head_dim = operands.query.shape
     (token_kept, head_kept), found = kept, values.found
-    tokens, left = int(token_kept.sum()), int(head_kept.sum())
-    weighed = kept_count(unit.spatten.value_keep, tokens) if pruning else tokens
+    tokens, left, queries = int(token_kept.sum()), int(head_kept.sum()), found.recomputed.shape[1]
     layer = LayerWork(
         sequence=n,
         head_dim=head_dim,
+        queries=queries,
         tokens=tokens,
-        weighed=weighed,
+        weighed=values.weighed,
         all_bits=not pruning,
         heads=tuple(np.flatnonzero(head_kept).tolist()),
         recomputed=found.recomputed,
@@ -323,10 +339,10 @@ def _work(
         sequence=n,
         head_dim=head_dim,
         output=values.output,
-        kept_pairs=head_kept * np.int64(tokens * weighed),
+        kept_pairs=head_kept * np.int64(queries * values.weighed),
         kept_tokens=head_kept * np.int64(tokens),
         head_kept=head_kept,
-        effectual_macs=left * tokens * (tokens + weighed) * head_dim,
+        effectual_macs=left * queries * (tokens + values.weighed) * head_dim,
         saturated=values.saturated,
         layer=layer,
         stand_in=stand_in,

@@ -43,8 +43,10 @@ class LayerWork:
 
     sequence: int
     head_dim: int
+    queries: int
+    """That pass."""
     tokens: int
-    """Left in this layer, as keys and as queries."""
+    """Left in this layer, as keys."""
     weighed: int
     """Values that each query weighs."""
     all_bits: bool
@@ -52,9 +54,9 @@ class LayerWork:
     heads: tuple[int, ...]
     """Left in this layer; the arrays that follow have a row for each."""
     recomputed: BoolArray
-    """[len(heads), tokens] queries that take a second pass."""
+    """[len(heads), queries] queries that take a second pass."""
     select_cycles: IntArray
-    """[len(heads), tokens] of the top-k engine."""
+    """[len(heads), queries] of the top-k engine."""
     value_rows: IntArray
     """[len(heads)] rows of V that any query weighs."""
     compared: int
@@ -97,17 +99,18 @@ def head_traffic(unit: "SpattenUnit", work: LayerWork, place: int) -> HeadTraffi
     again = int(work.recomputed[place].sum())
     keys, values = (min(held, tokens) for held in rows_held(unit, work.head_dim))
     used = int(work.value_rows[place])
-    fetch = (keys * low if again else 0) + (tokens - keys) * (tokens * high + again * row)
-    fetch += tokens * min(work.weighed, max(0, used - values)) * row
-    return HeadTraffic(tokens * row + keys * high + min(values, used) * row, fetch, tokens * row)
+    fetch = (keys * low if again else 0) + (tokens - keys) * (work.queries * high + again * row)
+    fetch += work.queries * min(work.weighed, max(0, used - values)) * row
+    passing = work.queries * row
+    return HeadTraffic(passing + keys * high + min(values, used) * row, fetch, passing)
 
 
 def stage_cycles(unit: "SpattenUnit", work: LayerWork, place: int) -> IntArray:
-    """Cycles of each query of a head in each stage, [tokens, 5]."""
+    """Cycles of each query of a head in each stage, [queries, 5]."""
     together = max(1, unit.multipliers // work.head_dim)
     passes = ceil_div(work.head_dim, unit.multipliers)
     rounds = 1 + work.recomputed[place].astype(np.int64)
-    cycles = np.empty((work.tokens, len(STAGES)), dtype=np.int64)
+    cycles = np.empty((work.queries, len(STAGES)), dtype=np.int64)
     cycles[:, 0] = rounds * (ceil_div(work.tokens, together) * passes)
     cycles[:, 1] = rounds * ceil_div(work.tokens, unit.softmax_elements_per_cycle)
     cycles[:, 2] = work.select_cycles[place]
@@ -123,10 +126,10 @@ def _prefetches(unit: "SpattenUnit", work: LayerWork) -> bool:
 
 def tally(unit: "SpattenUnit", work: LayerWork, traffic: Sequence[HeadTraffic]) -> Tally:
     """Products, actions and bytes through the buffers."""
-    heads, tokens = len(work.heads), work.tokens
+    queries, tokens = len(work.heads) * work.queries, work.tokens
     again = int(work.recomputed.sum())
-    first, second = heads * tokens * tokens * work.head_dim, again * tokens * work.head_dim
-    values = heads * tokens * work.weighed * work.head_dim
+    first, second = queries * tokens * work.head_dim, again * tokens * work.head_dim
+    values = queries * work.weighed * work.head_dim
     key_bits = unit.row_bits if work.all_bits else unit.spatten.msb_bits
     products = {"score": first, "score_again": second, "value": values}
     bit_products = {
@@ -134,7 +137,7 @@ def tally(unit: "SpattenUnit", work: LayerWork, traffic: Sequence[HeadTraffic]) 
         "score_again": second * unit.row_bits**2,
         "value": values * unit.multiplier_bits * unit.row_bits,
     }
-    row, queries = _row_bytes(work.head_dim, unit.row_bits), heads * tokens
+    row = _row_bytes(work.head_dim, unit.row_bits)
     # Operands come in, every pass over a query reads Q once and K whole, P x V the rows it weighs; probabilities wait
     # for the row's sum and for the engine, and importance is read and written for each of them.
     buffered = sum(part.load + part.fetch + part.write for part in traffic)
@@ -197,16 +200,16 @@ def behavioural_terms(unit: "SpattenUnit", work: LayerWork) -> LayerCycles:
     Raises
     ------
     MappingError
-        When `fetched_keys` or `top_k` asks for more than there is, or head_dim exceeds a product's multipliers.
+        When `top_k` asks for more than there is, or head_dim exceeds a product's multipliers.
     """
     options = unit.behavioural
-    fetched = work.tokens if options.fetched_keys is None else options.fetched_keys
-    if fetched > work.sequence or (options.top_k or 0) > fetched:
+    if options.top_k is not None and options.top_k > work.tokens:
         raise MappingError(
-            f"{unit.name}: behavioural.fetched_keys {fetched} and top_k {options.top_k} for sequence {work.sequence}; "
-            "allowed: fetched_keys up to the sequence, top_k up to fetched_keys"
+            f"{unit.name}: behavioural.top_k is {options.top_k}; allowed: up to the {work.tokens} keys that are left"
         )
-    head = BehaviouralHead(work.sequence, fetched, work.head_dim, options.key_bits, options.value_bits, options.top_k)
+    head = BehaviouralHead(
+        work.queries, work.tokens, work.head_dim, options.key_bits, options.value_bits, options.top_k
+    )
     expected = options.pivots == "expected"
     machine = BehaviouralMachine(unit.multipliers, unit.dram_channels, options.comparators, expected)
     return layer_cycles([head] * len(work.heads), machine)

@@ -9,7 +9,12 @@ from accelsim.config.loader import load_attention_unit
 from accelsim.errors import ConfigError, MappingError, OperandError
 from accelsim.machine.attention.accelerator import Operands
 from accelsim.machine.attention.spatten import SPATTEN, SpattenPruning, kept_count, shares
-from accelsim.machine.attention.spatten_behavioural import PIPELINE_DEPTH
+from accelsim.machine.attention.spatten_behavioural import (
+    PIPELINE_DEPTH,
+    BehaviouralHead,
+    BehaviouralMachine,
+    layer_cycles,
+)
 from accelsim.machine.attention.spatten_pipeline import LayerWork, closed_form, head_traffic, simulate_layer
 
 
@@ -41,6 +46,7 @@ def plain_layer(n, heads=12, head_dim=64, **changes):
         **{
             "sequence": n,
             "head_dim": head_dim,
+            "queries": n,
             "tokens": n,
             "weighed": n,
             "all_bits": True,
@@ -262,16 +268,35 @@ def test_the_behavioural_mode_gives_the_published_cycles_layer_by_layer():
     assert runs[0].dram_bytes == 2 * 12 * 128 * 64
 
 
-def test_the_behavioural_mode_fetches_as_many_keys_as_it_is_told():
-    unit = machine(mode="behavioural", fetched_keys=96)
-    (work,) = SPATTEN.execute(unit, [gaussian(384, heads=12, head_dim=64)], pruning=False)
-    assert 12 * SPATTEN.simulate(unit, work).end_ps == 668_388_000
+@pytest.mark.parametrize(
+    "changes",
+    [{"fetched_keys": 96}, {"token_keep": 0.25, "unpruned_layers": 0.0, "ramp": "step"}],
+)
+def test_the_behavioural_mode_leaves_pruned_tokens_as_queries(changes):
+    unit = machine(mode="behavioural", head_keep=1.0, **changes)
+    works = SPATTEN.execute(unit, [gaussian(384, heads=12, head_dim=64)] * 2)
+    assert [SPATTEN.simulate(unit, work).end_ps * 12 for work in works] == [668_388_000] * 2
+    assert [work.stand_in for work in works] == [True, False]
+    assert [work.keep_ratio for work in works] == [0.25, 0.25]
+    assert all(np.abs(work.output).min(axis=2).all() for work in works)
+    # The multipliers have more cycles than products.
+    assert works[0].effectual_macs == 2 * 12 * 384 * 96 * 64 < 1024 * 668_388 / 12
+
+
+def test_the_behavioural_mode_takes_its_input_from_the_unit():
+    unit = machine(mode="behavioural", fetched_keys=20, key_bits=4, top_k=9, pivots="expected", head_keep=0.5)
+    (work,) = SPATTEN.execute(unit, [gaussian(40, heads=2, head_dim=64)])
+    head = BehaviouralHead(40, 20, key_bits=4, top_k=9)
+    expected = layer_cycles([head], BehaviouralMachine(expected=True)).total
+    assert SPATTEN.simulate(unit, work).end_ps == 1000 * expected
 
 
 def test_the_behavioural_mode_refuses_more_keys_than_there_are():
-    unit = machine(mode="behavioural", fetched_keys=96)
+    with pytest.raises(MappingError, match="fetched_keys is 96"):
+        SPATTEN.execute(machine(mode="behavioural", fetched_keys=96), [gaussian(20)])
+    unit = machine(mode="behavioural", fetched_keys=6, top_k=7)
     (work,) = SPATTEN.execute(unit, [gaussian(20)])
-    with pytest.raises(MappingError, match="fetched_keys 96"):
+    with pytest.raises(MappingError, match="top_k is 7"):
         SPATTEN.simulate(unit, work)
 
 
