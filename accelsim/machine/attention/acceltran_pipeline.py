@@ -71,9 +71,9 @@ def _pool(unit: "AccelTranUnit", shape: Shape, plan: Plan) -> Pool:
 def _tiles(unit: "AccelTranUnit", shape: Shape, plan: Plan, score_cycles: Cycles, value_cycles: Cycles) -> Tiles:
     row_tiles = shape.heads * shape.row_tiles
     batch_of = np.repeat(np.arange(len(plan.head)), plan.row_tiles)
-    return Tiles(
-        score_cycles.reshape(row_tiles, -1), value_cycles.reshape(row_tiles, -1), batch_of, _service(unit, plan)
-    )
+    # One layout for all works, so that one compiled core serves them.
+    score, value = (np.ascontiguousarray(each.reshape(row_tiles, -1)) for each in (score_cycles, value_cycles))
+    return Tiles(score, value, batch_of, _service(unit, plan))
 
 
 def _owners(layers: Sequence[IntArray], end: int) -> tuple[IntArray, IntArray]:
