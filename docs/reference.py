@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from accelsim.config import hardware, options, quantity, workload
 from accelsim.config.accuracy import Accuracy
 from accelsim.config.actions import ACTIONS, STATIC
+from accelsim.config.attention_unit import accelerator_of, algorithms
 from accelsim.config.base import Spec
 from accelsim.config.pattern_options import PATTERN_OPTIONS
 from accelsim.config.patterns import PATTERNS
@@ -21,7 +22,7 @@ from accelsim.explore.spec import SweepSpec
 
 _DIMENSIONS = {getattr(quantity, dimension.capitalize()): dimension for dimension in UNITS}
 _PLAIN = {int: "whole number", float: "number", str: "text", bool: "true or false", Any: "any value"}
-_EVERYWHERE = ("kind", "type", "name", "description", "sources")
+_EVERYWHERE = ("kind", "algorithm", "type", "name", "description", "sources")
 _BOUNDS = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
 
 _SECTIONS: tuple[tuple[str, str, tuple[type[Spec], ...]], ...] = (
@@ -30,6 +31,12 @@ _SECTIONS: tuple[tuple[str, str, tuple[type[Spec], ...]], ...] = (
         "Files below `hwconfigs/`, or your own. A GPU stands alone or as part of a system; `--set` reaches it as\n"
         "`hardware.gpu.KEY`, and as `hardware.KEY` where it stands alone.",
         (hardware.System,),
+    ),
+    (
+        "Attention unit",
+        "Files of `hwconfigs/attention/`; what is computed (`algorithm`) says which table holds. A system takes units of\n"
+        "`hdp`; [comparisons](attention.md) take all.",
+        tuple(accelerator_of(algorithm).spec for algorithm in algorithms()),
     ),
     ("Library", "Menus of kernels, `hwconfigs/libraries/`.", (hardware.Library,)),
     ("Energy", "Tables of energy per action, `hwconfigs/energy/`.", (hardware.EnergyTable,)),
@@ -140,7 +147,7 @@ def _table(spec: type[Spec]) -> str:
 
 def heading(spec: type[Spec]) -> str:
     """Title of a spec's table: its kind, or its name in words."""
-    for key in ("kind", "type"):
+    for key in ("algorithm", "kind", "type"):
         if key in spec.model_fields and spec not in _TITLES:
             word = get_args(spec.model_fields[key].annotation)[0]
             return f"{key}: {word}"
