@@ -124,8 +124,8 @@ def busy(intervals: Iterable[Interval]) -> int:
     return sum(end - begin for begin, end in intervals)
 
 
-Layer = Sequence[tuple[int, int, int]]
-"""Intervals (begin, end, cause) that do not overlap one another."""
+Layer = Sequence[tuple[int, int, int]] | IntArray
+"""Intervals (begin, end, cause), or an array of them [intervals, 3]; of those that overlap the later one counts."""
 
 
 def attribute(layers: Sequence[Layer], end: int, causes: int, idle: int) -> IntArray:
@@ -146,7 +146,9 @@ def attribute(layers: Sequence[Layer], end: int, causes: int, idle: int) -> IntA
         Time of each cause; together they are `end`.
     """
     spans = [np.array(layer, dtype=np.int64).reshape(-1, 3) for layer in layers]
-    grid = np.unique(np.concatenate([np.array([0, end], dtype=np.int64), *(span[:, :2].ravel() for span in spans)]))
+    # Sorting is several times faster here than numpy.unique, which hashes.
+    edges = np.sort(np.concatenate([np.array([0, end], dtype=np.int64), *(span[:, :2].ravel() for span in spans)]))
+    grid = edges[np.concatenate(([True], edges[1:] != edges[:-1]))]
     owner = np.full(len(grid) - 1, idle, dtype=np.int64)
     for span in reversed(spans):
         firsts, lasts = np.searchsorted(grid, span[:, 0]), np.searchsorted(grid, span[:, 1])

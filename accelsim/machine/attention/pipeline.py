@@ -93,21 +93,20 @@ class _Core:
     """What one core has done so far."""
 
     free: IntArray
-    spans: list[list[tuple[int, int, int]]]
+    spans: list[list[IntArray]]
     """Of each stage and then of load, fetch and write: (begin, end, cause)."""
     busy: IntArray
     waited: list[tuple[int, int, int]] = field(default_factory=list)
 
 
-def _merged(begins: IntArray, ends: IntArray, cause: int) -> list[tuple[int, int, int]]:
-    """Intervals joined where one begins as the other ends; those of no length are left out."""
+def _merged(begins: IntArray, ends: IntArray, cause: int) -> IntArray:
+    """Intervals [spans, 3] joined where one begins as the other ends; those of no length are left out."""
     real = ends > begins
     begins, ends = begins[real], ends[real]
-    if not len(begins):
-        return []
-    first = np.flatnonzero(np.concatenate(([True], begins[1:] != ends[:-1])))
-    last = np.concatenate((first[1:], [len(begins)])) - 1
-    return [(int(b), int(e), cause) for b, e in zip(begins[first], ends[last], strict=True)]
+    apart = begins[1:] != ends[:-1]
+    edge = np.ones(min(1, len(begins)), dtype=np.bool_)
+    first, last = begins[np.concatenate((edge, apart))], ends[np.concatenate((apart, edge))]
+    return np.stack([first, last, np.full_like(first, cause)], axis=1)
 
 
 class _Pipeline:
@@ -143,7 +142,7 @@ class _Pipeline:
     def _span(self, core: int, job: Job, name: str, begin: int, end: int) -> None:
         if end > begin:
             cause = self.causes.index(name)
-            self.cores[core].spans[cause].append((begin, end, cause))
+            self.cores[core].spans[cause].append(np.array([[begin, end, cause]], dtype=np.int64))
             self.records.append((begin, end, job.head, core, cause))
 
     def _core(self, number: int) -> Generator[simpy.Event, object, None]:
@@ -186,12 +185,12 @@ class _Pipeline:
         ends = flow_shop(durations, entry, core.free, release, job.fetch_after + 1)
         core.free = ends[-1].copy()
         core.busy += durations.sum(axis=0)
-        for stage, name in enumerate(self.stages):
+        for stage in range(len(self.stages)):
             begins = ends[:, stage] - durations[:, stage]
             spans = _merged(begins, ends[:, stage], stage)
-            core.spans[stage] += spans
-            if spans:
-                self.records.append((spans[0][0], spans[-1][1], job.head, number, self.causes.index(name)))
+            if len(spans):
+                core.spans[stage].append(spans)
+                self.records.append((int(spans[0, 0]), int(spans[-1, 1]), job.head, number, stage))
         return ends
 
     def _write(self, number: int, job: Job, finish: int) -> Generator[simpy.Event, object, None]:
@@ -203,7 +202,9 @@ class _Pipeline:
     def account(self, core: _Core, end: int) -> IntArray:
         """Time by cause: the stage with the most work explains what it covers first, then the others, then DRAM."""
         order = [*np.argsort(-core.busy, kind="stable").tolist(), *range(len(self.stages), len(self.causes) - 1)]
-        return attribute([core.spans[index] for index in order], end, len(self.causes), len(self.causes) - 1)
+        none = np.empty((0, 3), dtype=np.int64)
+        layers = [np.concatenate([none, *core.spans[index]]) for index in order]
+        return attribute(layers, end, len(self.causes), len(self.causes) - 1)
 
 
 def run_pipeline(
