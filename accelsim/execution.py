@@ -4,7 +4,7 @@ Values never depend on time, so this comes before anything is simulated, and wit
 counts remain.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,8 @@ from accelsim.pruning.packed.products import packed_product
 from accelsim.pruning.recorded import read_masks, recorded_mask
 
 FloatArray = NDArray[np.float32]
+AttentionFunction = Callable[[Attention, FloatArray, FloatArray, FloatArray], FloatArray]
+"""From an attention and its Q, K and V, [batch * heads, n, head_dim], to its output of that shape."""
 
 
 @dataclass(frozen=True)
@@ -261,6 +263,35 @@ def execute(plan: NetworkPlan, config: RunConfig, operands: OperandSet | None) -
             _compute(planned, tensors)
     results = {} if tensors is None else {name: tensors.held[name] for name in plan.network.results}
     return Execution(results.get(plan.network.output), counts, heads, saturated, results)
+
+
+def forward(
+    plan: NetworkPlan, operands: OperandSet, attend: AttentionFunction | None = None
+) -> dict[str, NDArray[Any]]:
+    """Values of a planned network alone, its attention computed by any function: for studies of what may be left out.
+
+    Parameters
+    ----------
+    plan : NetworkPlan
+        With attention on the GPU.
+    operands : OperandSet
+    attend : callable, optional
+        Called for each attention in order; left out, the GPU's kernels compute it.
+
+    Returns
+    -------
+    dict
+        Every tensor that nothing reads again (`Network.results`).
+    """
+    tensors = _Tensors(operands, plan.network.dtype)
+    for planned in plan.operations:
+        operation = planned.operation
+        if isinstance(operation, Attention) and attend is not None:
+            output = attend(operation, *(split_heads(tensors[name], operation) for name in _inputs(operation)))
+            tensors.write(operation.output, join_heads(output, operation))
+        else:
+            _compute(planned, tensors)
+    return {name: tensors.held[name] for name in plan.network.results}
 
 
 def _compute(planned: PlannedOperation, tensors: _Tensors) -> None:
