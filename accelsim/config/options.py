@@ -34,7 +34,8 @@ class Mapping(Spec):
     split_k: int | None = Field(default=None, gt=0, le=1024)
     """Thread blocks that share the k of one output tile."""
     raster: Literal["along_m", "along_n", "swizzle"] = "swizzle"
-    """Order of output tiles: down the columns, along the rows, or in square groups of `swizzle_width` tiles."""
+    """Order of output tiles: down the columns, along the rows, or in square groups of `swizzle_width` tiles (along the
+    rows for blocks and single weights in tiles of less than 128 columns)."""
     swizzle_width: int = Field(default=8, gt=0)
     """Side of such a group."""
     shared_layout: Literal["swizzled", "padded", "linear"] = "swizzled"

@@ -104,7 +104,7 @@ class Candidates:
     another output tile needs as well."""
 
 
-def estimate_gemm(product: Product, candidates: Candidates, machine: GemmMachine, strip: int = 8) -> GemmTime:
+def estimate_gemm(product: Product, candidates: Candidates, machine: GemmMachine, strip: int | Array = 8) -> GemmTime:
     """Time and reads of a GEMM on a device, for every candidate.
 
     The model is that of full waves of thread blocks and a last one; `accelsim.estimate.waves` bounds each. Waves miss
@@ -115,7 +115,7 @@ def estimate_gemm(product: Product, candidates: Candidates, machine: GemmMachine
     product : Product
     candidates : Candidates
     machine : GemmMachine
-    strip : int
+    strip : int or array of int
         Columns of output tiles that the raster order walks down together.
 
     Returns
@@ -141,7 +141,7 @@ def estimate_gemm(product: Product, candidates: Candidates, machine: GemmMachine
     return GemmTime(cycles, even.total(full) * machine.dram_rate)
 
 
-def _grid(product: Product, candidates: Candidates, strip: int) -> "_Grid":
+def _grid(product: Product, candidates: Candidates, strip: int | Array) -> "_Grid":
     """Output tiles and shares of k."""
     sizes = (product.m, product.n, product.k, product.batch)
     tiles = (candidates.tile_m, candidates.tile_n, candidates.tile_k, candidates.split_k, candidates.stages)
@@ -225,7 +225,7 @@ class _Grid:
     """K-steps of a thread block."""
     split: Array
     batch: Array
-    strip: int
+    strip: int | Array
 
     def footprint(self, blocks: Array) -> tuple[Array, Array]:
         """Distinct bytes of A and B that consecutive thread blocks load."""

@@ -25,6 +25,9 @@ from accelsim.mapping.tiles import (
 )
 from accelsim.model.graph import Gemm, Layout
 
+NARROW = 128
+"""Tiles with fewer columns, for blocks and single weights, follow each other along the rows of the output."""
+
 Candidate = tuple[TileShape, tuple[int, int], int]
 """A kernel, n and k of the dense product that is estimated, and split-K."""
 
@@ -186,9 +189,22 @@ def _estimates(
             multicast=[tile.multicast if execution is None else 1 for tile, _, _ in candidates],
         ),
         numbers if execution is None else replace(numbers, few_blocks=0),
-        raster_strip(mapping),
+        np.array([raster_strip(with_raster(mapping, tile, execution)) for tile, _, _ in candidates]),
     )
     return found.cycles
+
+
+def with_raster(mapping: Mapping, tile: TileShape, execution: SparseExecution | None = None) -> Mapping:
+    """The mapping with the raster order of a kernel.
+
+    A square of eight tiles is as wide as many a product for dense kernels. Those for blocks and for single weights have
+    tiles of down to four columns, of which squares would read A again for every few columns; they go along the rows.
+    """
+    if execution is None or execution.family not in ("block_wise", "element_wise"):
+        return mapping
+    if tile.tile_n >= NARROW or mapping.raster != "swizzle":
+        return mapping
+    return mapping.model_copy(update={"raster": "along_n"})
 
 
 def raster_strip(mapping: Mapping) -> int:

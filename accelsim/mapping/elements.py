@@ -10,6 +10,7 @@ from accelsim.config.hardware import Gpu, KernelTile, Library
 from accelsim.config.scheme import Mapping
 from accelsim.errors import MappingError
 from accelsim.mapping.blocks import ColumnTiles, build_blocks, ceil_div, one_launch, tile_wise_columns
+from accelsim.mapping.choice import with_raster
 from accelsim.mapping.plan import BlockTable, GemmPlan, IntArray, SparseExecution, TileShape, steps_per_chunk
 from accelsim.mapping.tiles import describe, misfit
 from accelsim.model.graph import Gemm
@@ -65,7 +66,8 @@ def plan_elements(
     columns = tile_wise_columns(weights, tile.tile_n)
     if onto:
         columns = _occupied(weights, columns)
-    raster = (mapping.raster, mapping.swizzle_width)
+    order = with_raster(mapping, tile, execution)
+    raster = (order.raster, order.swizzle_width)
     blocks = build_blocks(gemm, columns, (tile.tile_m, max(1, gemm.k)), 1, raster)
     return GemmPlan(
         gemm=gemm,

@@ -13,7 +13,7 @@ from accelsim.mapping.blocks import (
     run_lengths,
     tile_wise_columns,
 )
-from accelsim.mapping.choice import choose
+from accelsim.mapping.choice import choose, with_raster
 from accelsim.mapping.elements import plan_elements
 from accelsim.mapping.plan import (
     BLOCK_WISE_EVENTS,
@@ -79,6 +79,7 @@ def plan_gemm(
         return plan_elements(gemm, gpu, library, mapping, weights, how)
     choice = choose(gemm, gpu, library, mapping, caches, weights, how)
     tile = choice.tile
+    order = with_raster(mapping, tile, how)
     longest = int(weights.row_count.max(initial=0))
     padded_k = longest if how.strategy == "padded_batch" else None
     blocks = build_blocks(
@@ -86,7 +87,7 @@ def plan_gemm(
         tile_wise_columns(weights, tile.tile_n),
         (tile.tile_m, tile.tile_k),
         choice.split_k,
-        (mapping.raster, mapping.swizzle_width),
+        (order.raster, order.swizzle_width),
         padded_k,
     )
     events = mapping.max_events * (BLOCK_WISE_EVENTS if isinstance(weights, BlockWeights) else 1)

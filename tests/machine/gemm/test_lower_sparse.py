@@ -132,6 +132,22 @@ def test_blocks_are_not_joined_into_chunks_that_span_what_lies_between_them() ->
     assert time("events", 20_000) == pytest.approx(time("estimate", 20_000), rel=0.15)
 
 
+@pytest.mark.parametrize("scheme", ["block_wise", "element_wise"])
+def test_kernels_of_narrow_tiles_read_activations_about_once(scheme: str) -> None:
+    """A of 78 MiB in an L2 of 6: squares of eight narrow tiles read it again for every few columns."""
+    sizes = [f"workload.{name}={size}" for name, size in {"m": 6400, "n": 768, "k": 6144}.items()]
+
+    def read(order: str) -> float:
+        sets = [*sizes, f"mapping.raster={order}"]
+        result = accelsim.run(
+            "v100_pcie", "gemm_1024", scheme=scheme, sparsity=0.9, sets=sets, values=False, engine="estimate"
+        )
+        return float(result.value("dram_bytes")) / (2 * 6400 * (768 + 6144))
+
+    assert 0.8 < read("swizzle") == read("along_n") < 1.5  # block rows that no column keeps are left out
+    assert read("along_m") > 1.5 * read("along_n")
+
+
 def test_two_of_four_executes_half_at_twice_the_rate() -> None:
     sparse = planned("n_m", (256, 256, 512), {}, {"tile_m": 128, "tile_n": 128})[1][0]
     plain = planned("n_m", (256, 256, 512), {"execution": "decompressed"}, {"tile_m": 128, "tile_n": 128})[1][0]
