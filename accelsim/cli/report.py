@@ -56,6 +56,7 @@ def run(result: "Result") -> None:
     if summary["latency_interval"] and summary["interval_left_out"]:
         lines([f"Taken as exact, since not measured: {summary['interval_left_out']}."])
     lines([f"Imagined: {summary['imagined']}."] if summary.get("imagined") else [])
+    lines(_saturated(summary))
     rest = defaults(result)
     if rest:
         lines([f"Defaults, not measurements or published figures ({len(rest)}): {', '.join(rest)}."])
@@ -74,7 +75,18 @@ def compare(comparison: "Comparison") -> None:
         columns = [Column("scheme"), *(Column(title, number=True) for title, _, _ in _PRODUCTS)]
         rows = [[str(row["scheme"]), *(show(row[key]) for _, key, show in _PRODUCTS)] for row in unit]
         table("Products on the attention unit, and as bit products over 256 (1 for whole ones)", columns, rows)
-    lines(comparison.notes())
+    lines([*comparison.notes(), *(line for result in comparison.results for line in _saturated(result.summary))])
+
+
+def _saturated(summary: Mapping[str, object]) -> list[str]:
+    """A warning when the attention unit's number format was too narrow for its operands."""
+    number = summary.get("saturated_operands")
+    if not isinstance(number, int) or number == 0:
+        return []
+    return [
+        f"Warning, {summary['scheme']}: {number:,} numbers of Q, K and V lay outside the attention unit's fixed point "
+        "and were set to its nearer end; hdp.integer_bits widens it, a smaller hdp.scale narrows Q and K."
+    ]
 
 
 def _times(value: object) -> str:

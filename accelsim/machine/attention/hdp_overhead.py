@@ -37,11 +37,11 @@ class DecisionOverhead:
     """Integer products of kept scores."""
 
     def decision_energy(self, energies: Mapping[str, float]) -> float:
-        """Dynamic energy of the decision, joule, from joule per action."""
+        """Dynamic energy of the decision, in the unit of `energies` (those of an energy table are pJ)."""
         return _energy(self.decision_actions, energies)
 
     def saved_energy(self, energies: Mapping[str, float]) -> float:
-        """Dynamic energy that pruning saves before the decision is paid for, joule."""
+        """Dynamic energy that pruning saves before the decision is paid for, in the unit of `energies`."""
         return _energy(self.saved_actions, energies)
 
 
