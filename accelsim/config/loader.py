@@ -8,7 +8,6 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel
@@ -28,6 +27,7 @@ from accelsim.config.workload import (
     EncoderWorkload,
     GemmWorkload,
     NetworkWorkload,
+    TextWorkload,
     VisionWorkload,
     Workload,
 )
@@ -62,9 +62,10 @@ _WORKLOADS: dict[str, type[BaseModel]] = {
     "attention": AttentionWorkload,
     "encoder": EncoderWorkload,
     "vision": VisionWorkload,
+    "text": TextWorkload,
     "network": NetworkWorkload,
 }
-_WORKLOAD_SPECS = (GemmWorkload, AttentionWorkload, EncoderWorkload, VisionWorkload, NetworkWorkload)
+_WORKLOAD_SPECS = (GemmWorkload, AttentionWorkload, EncoderWorkload, VisionWorkload, TextWorkload, NetworkWorkload)
 _PARTS = {"gpu": "gpu", "attention_unit": "attention_unit"}
 """Keys of a system that may be a name or a path, and the kind that they refer to."""
 
@@ -370,7 +371,7 @@ def _workload(workload: "NameOrPath | Workload", assignments: list[Assignment]) 
         assign(document, assignment)
     kind = _kind_of(document, tuple(_WORKLOADS), "workload")
     for key in ("weights", "data"):
-        if kind == "vision" and isinstance(document.data.get(key), str):
+        if kind in ("vision", "text") and isinstance(document.data.get(key), str):
             document.data[key] = existing(document.data[key], document.place((key,)), f": workload.{key}")
     find_key_means(document, ("defaults", "hdp"))
     spec: Workload = build(_WORKLOADS[kind], document, "workload")  # type: ignore[assignment]
