@@ -238,11 +238,14 @@ BREAK_EVEN_SCHEMA: dict[str, Any] = {
 
 _UNIT: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("unit", "title", "algorithm"), _TEXT),
-    **dict.fromkeys(("sequence", "heads", "head_dim", "layers", "multipliers", "multiplier_bits"), _COUNT),
+    **dict.fromkeys(
+        ("sequence", "heads", "head_dim", "layers", "multipliers", "main_multipliers", "multiplier_bits"), _COUNT
+    ),
     **dict.fromkeys(("keep_ratio", "kept_pairs", "kept_tokens", "kept_heads", "kept_blocks"), _SHARE),
     **dict.fromkeys(("saturated", "cycles", "macs", "effectual_macs", "dram_bytes", "spilled_bytes"), _COUNT),
     **dict.fromkeys(("latency_us", "closed_form_cycles", "gops", "effectual_gops"), _AMOUNT),
-    **dict.fromkeys(("normalised_gops", "normalised_gops_bits", "clock_hz", "dram_bandwidth"), _AMOUNT),
+    **dict.fromkeys(("normalised_gops", "normalised_gops_main", "normalised_gops_bits"), _AMOUNT),
+    **dict.fromkeys(("clock_hz", "dram_bandwidth"), _AMOUNT),
     **dict.fromkeys(("utilization", "simulated_utilization"), _SHARE),
     **dict.fromkeys(("energy_uj", "core_energy_uj", "max_rel_error", "rms_rel_error"), _AMOUNT),
     **dict.fromkeys(("gop_per_j", "core_gop_per_j", "gops_per_mm2", "published_gops"), _OPTIONAL_AMOUNT),

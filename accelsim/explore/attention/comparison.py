@@ -38,6 +38,8 @@ class UnitResult:
     multipliers: int
     multiplier_bits: int
     """Single-bit products a cycle: the sum of multipliers, each by the product of its inputs' widths."""
+    main_multipliers: int
+    """Of the widest kind alone, without narrower ones that decide."""
     latency_us: float
     cycles: int
     closed_form_cycles: float
@@ -49,6 +51,8 @@ class UnitResult:
     effectual_gops: float
     normalised_gops: float
     """Dense-equivalent, at 128 multipliers and 1 GHz."""
+    normalised_gops_main: float
+    """Likewise, counting the widest multipliers alone, as publications tend to."""
     normalised_gops_bits: float
     """Likewise, at as many single-bit products a cycle as 128 multipliers of 16 x 16 bits do."""
     utilization: float

@@ -106,6 +106,8 @@ def _speed(
     seconds = sum(run.end_ps for run in runs) * 1e-12
     count = sum(kind.count for kind in multipliers)
     bits = sum(kind.count * kind.bits for kind in multipliers)
+    widest = max(kind.bits for kind in multipliers)
+    main = sum(kind.count for kind in multipliers if kind.bits == widest)
     dense = sum(work.dense_macs for work in works)
     effectual = sum(work.effectual_macs for work in works)
     gops = 2e-9 * dense / seconds
@@ -114,6 +116,7 @@ def _speed(
         "clock_hz": float(unit.clock),
         "multipliers": count,
         "multiplier_bits": bits,
+        "main_multipliers": main,
         "latency_us": seconds * 1e6,
         "cycles": round(seconds * unit.clock),
         "closed_form_cycles": closed_cycles,
@@ -122,6 +125,7 @@ def _speed(
         "gops": gops,
         "effectual_gops": 2e-9 * effectual / seconds,
         "normalised_gops": gops * scale * MULTIPLIERS / count,
+        "normalised_gops_main": gops * scale * MULTIPLIERS / main,
         "normalised_gops_bits": gops * scale * MULTIPLIERS * BITS / bits,
         "utilization": effectual / (count * closed_cycles),
         "simulated_utilization": effectual / (count * seconds * unit.clock),

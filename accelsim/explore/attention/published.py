@@ -11,7 +11,7 @@ import pandas as pd
 from accelsim.config.attention_unit import AttentionUnit, accelerator_of
 from accelsim.config.loader import load_attention_unit, load_energy
 from accelsim.explore.attention.comparison import UnitResult
-from accelsim.explore.attention.measure import HERTZ, MULTIPLIERS, measure
+from accelsim.explore.attention.measure import measure
 from accelsim.explore.attention.operands import draw, exact_attention
 from accelsim.explore.attention.thresholds import Threshold, solve, with_value
 
@@ -19,20 +19,32 @@ KEPT = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05)
 """Shares at which a unit is run; between them throughput is interpolated."""
 
 
+COUNTINGS = {
+    "multipliers": "all multipliers",
+    "main": "the widest multipliers alone",
+    "bits": "single-bit products",
+}
+"""Ways to count a unit's size for normalisation."""
+
+
 @dataclass(frozen=True)
 class Conditions:
-    """When a published figure would hold."""
+    """When a published figure would hold, under one way of counting and in one scope."""
 
     unit: str
     published_gops: float
-    at_keep_ratio: float | None
-    """Share of pairs at which attention alone reaches the figure; None if at none."""
+    counting: str
+    """One of `COUNTINGS`."""
+    projections: bool
+    """Whether those of Q, K, V and the output are in, on the same multipliers and with nothing pruned."""
+    keep_ratio: float | None
+    """Share of pairs at which the figure is reached; None if at none of `KEPT`."""
     utilization: float | None
-    """There, of multipliers by effectual work."""
-    at_keep_ratio_with_projections: float | None
-    """Likewise with the projections of Q, K, V and the output on the same multipliers, which nothing prunes."""
+    """There, of all multipliers by effectual work of attention."""
+    cited_gops: float | None
+    """At the share that publications cite; None where none is."""
     most_gops: float
-    """Of attention alone, at the least share that was run."""
+    """At the least share that was run."""
     least_gops: float
     """With everything kept."""
 
@@ -57,14 +69,14 @@ def published_conditions(
     seed : int
         Of operands.
     """
-    found = []
+    found: list[Conditions] = []
     for each in units:
         unit = load_attention_unit(each)
         knob = accelerator_of(unit.algorithm).knob or accelerator_of(unit.algorithm).ratio
         if unit.published_gops is not None and knob is not None:
-            found.append(
-                _conditions(unit, throughputs(unit, sequence=sequence, heads=heads, head_dim=head_dim, seed=seed))
-            )
+            results = throughputs(unit, sequence=sequence, heads=heads, head_dim=head_dim, seed=seed)
+            ways = [(counting, projections) for counting in COUNTINGS for projections in (False, True)]
+            found += [_conditions(unit, results, *way) for way in ways]
     return tuple(found)
 
 
@@ -89,24 +101,45 @@ def throughputs(
     return tuple(results)
 
 
-def _conditions(unit: AttentionUnit, results: tuple[UnitResult, ...]) -> Conditions:
+def _conditions(unit: AttentionUnit, results: tuple[UnitResult, ...], counting: str, projections: bool) -> Conditions:
     wanted = unit.published_gops
     assert wanted is not None
     kept = np.array([one.kept_pairs for one in results])
-    alone = np.array([one.normalised_gops for one in results])
-    whole = np.array([_with_projections(one) for one in results])
-    at = _where(kept, alone, wanted)
-    used = None if at is None else float(np.interp(at, kept[::-1], [one.utilization for one in results][::-1]))
-    return Conditions(unit.name, wanted, at, used, _where(kept, whole, wanted), float(alone.max()), float(alone.min()))
+    gops = np.array([normalised(one, counting, projections) for one in results])
+    at, used, cited = _where(kept, gops, wanted), None, None
+    if at is not None:
+        used = float(np.interp(at, kept[::-1], [one.utilization for one in results][::-1]))
+    if unit.keep_ratio is not None:
+        shares = [one.keep_ratio for one in results]
+        cited = float(np.interp(unit.keep_ratio, shares[::-1], gops[::-1]))
+    most, least = float(gops.max()), float(gops.min())
+    return Conditions(unit.name, wanted, counting, projections, at, used, cited, most, least)
 
 
-def _with_projections(found: UnitResult) -> float:
-    """Normalised throughput with four projections of n x (heads head_dim)^2 MACs on multipliers that never rest."""
+def normalised(found: UnitResult, counting: str, projections: bool = False) -> float:
+    """Dense-equivalent GOP/s at the size of 128 multipliers of 16 x 16 bits at 1 GHz.
+
+    Parameters
+    ----------
+    found : UnitResult
+    counting : str
+        One of `COUNTINGS`.
+    projections : bool
+        Whether four projections of n x (heads head_dim)^2 MACs run before and after on the unit's widest multipliers,
+        which never rest meanwhile.
+    """
+    alone = {
+        "multipliers": found.normalised_gops,
+        "main": found.normalised_gops_main,
+        "bits": found.normalised_gops_bits,
+    }[counting]
+    if not projections:
+        return alone
     width = found.heads * found.head_dim
-    projections = 4 * found.sequence * width * width * found.layers
-    seconds = found.latency_us * 1e-6 + projections / (found.multipliers * found.clock_hz)
-    gops = 2e-9 * (found.macs + projections) / seconds
-    return gops * (MULTIPLIERS / found.multipliers) * (HERTZ / found.clock_hz)
+    macs = 4 * found.sequence * width * width * found.layers
+    seconds = found.latency_us * 1e-6
+    longer = 1 + macs / (found.main_multipliers * found.clock_hz) / seconds
+    return alone * (1 + macs / found.macs) / longer
 
 
 def _where(kept: np.ndarray[Any, Any], gops: np.ndarray[Any, Any], wanted: float) -> float | None:
@@ -135,7 +168,7 @@ def ratios_to(found: Sequence[UnitResult], baseline: str = "hdp_128") -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        unit, by_multipliers, by_bits, by_area (None where an area is not known) and energy_efficiency.
+        unit, by_multipliers, by_main, by_bits, by_area (None where an area is not known) and energy_efficiency.
     """
     own = next(one for one in found if one.unit == baseline)
     rows = []
@@ -148,6 +181,7 @@ def ratios_to(found: Sequence[UnitResult], baseline: str = "hdp_128") -> pd.Data
             {
                 "unit": other.unit,
                 "by_multipliers": own.normalised_gops / other.normalised_gops,
+                "by_main": own.normalised_gops_main / other.normalised_gops_main,
                 "by_bits": own.normalised_gops_bits / other.normalised_gops_bits,
                 "by_area": None if None in areas else areas[0] / areas[1],  # type: ignore[operator]
                 "energy_efficiency": None if None in efficiencies else efficiencies[0] / efficiencies[1],  # type: ignore[operator]

@@ -57,7 +57,7 @@ def solve(
     ConfigError
         When the accelerator has no knob or the target is not a share.
     """
-    knob = accelerator.knob
+    knob = accelerator.knob_of(unit)
     if knob is None:
         raise ConfigError(f"{unit.name}: algorithm {unit.algorithm} has no threshold to solve; set its ratios")
     if not 0 < target <= 1:
