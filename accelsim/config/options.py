@@ -1,6 +1,7 @@
 """Options of a run beside hardware and workload: mapping, patterns of weights, HDP."""
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, model_validator
@@ -50,6 +51,9 @@ class Mapping(Spec):
     """Stack of the library that a fused kernel is taken from; left out, the library's default."""
 
 
+LAYER_THRESHOLDS = ("rho_b", "tau_h")
+"""Keys of `Hdp` that may list a number for each attention layer."""
+
 HDP_PRESETS: dict[str, dict[str, str]] = {
     "paper": {"importance": "absolute", "center_keys": "none", "pruned_score": "excluded"},
     "robust": {"importance": "absolute", "center_keys": "dynamic", "pruned_score": "zero_in_denominator"},
@@ -57,19 +61,34 @@ HDP_PRESETS: dict[str, dict[str, str]] = {
 """Switches that a preset of HDP stands for. The robust one is what `accelsim.explore.hdp_preset` chose."""
 
 
-def _head_thresholds(given: object) -> float | list[float]:
-    """A threshold, or one for each attention layer: numbers of at least 0."""
+def _of_layers(given: object, check: Callable[[float], None]) -> float | list[float]:
+    """A number, or one for each attention layer, that the check has nothing against."""
     if isinstance(given, list) and given:
-        return [_head_threshold(number) for number in given]
-    return _head_threshold(given)
+        return [_of_layer(number, check) for number in given]
+    return _of_layer(given, check)
 
 
-def _head_threshold(given: object) -> float:
+def _of_layer(given: object, check: Callable[[float], None]) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float):
         raise ValueError(f"needs a number, or a list of one for each attention layer, not {given!r}")
-    if not (math.isfinite(given) and given >= 0):
-        raise ValueError(f"must be at least 0, not {given}")
+    check(float(given))
     return float(given)
+
+
+def _row_threshold(number: float) -> None:
+    if not number > -1:
+        raise ValueError(f"must be greater than -1, not {number:g}")
+    if not number < 1:
+        raise ValueError(f"must be less than 1, not {number:g}")
+
+
+def _head_threshold(number: float) -> None:
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"must be at least 0, not {number:g}")
+
+
+RowThresholds = Annotated[float | list[float], PlainValidator(lambda given: _of_layers(given, _row_threshold))]
+HeadThresholds = Annotated[float | list[float], PlainValidator(lambda given: _of_layers(given, _head_threshold))]
 
 
 class Hdp(Spec):
@@ -97,15 +116,24 @@ class Hdp(Spec):
     """What softmax sees of a pruned block: nothing, a score of 0, or a score of 0 whose V is skipped."""
     selection: Literal["threshold", "top_k"] = "threshold"
     """Whether a block row keeps what reaches its threshold, or a fixed number of its most important blocks."""
-    rho_b: float = Field(default=0.0, gt=-1, lt=1)
-    """Row threshold of block importance, between minimum (-1), mean (0) and maximum (1)."""
+    rho_b: RowThresholds = 0.0
+    """Row threshold of block importance, between minimum (-1), mean (0) and maximum (1), the ends left out. A list has
+    one for each attention layer."""
     top_k_ratio: float = Field(default=0.5, ge=0, lt=1)
     """Share of each block row that ``top_k`` prunes; the number kept is rounded up."""
-    tau_h: Annotated[float | list[float], PlainValidator(_head_thresholds)] = 0.0
+    tau_h: HeadThresholds = 0.0
     """A head whose mean block importance (absolute) is below it is pruned; at least 0. A list has one for each
     attention layer."""
     tau_normalised: bool = True
     """Whether `tau_h` is compared with the mean over blocks, or with their sum, which grows with the length squared."""
+    guard: Literal["none", "head", "input"] = "none"
+    """What falls back to dense attention where a decision is uncertain: nothing, a head whose importance or many of
+    whose blocks lie near their threshold, or an input whose two largest outputs lie near each other."""
+    guard_margin: float = Field(default=0.1, ge=0, lt=1e6)
+    """What is near: for ``head`` a share, of `tau_h` and of the range from the least to the most important block of a
+    row; for ``input`` a difference of outputs."""
+    guard_share: float = Field(default=0.5, ge=0, le=1)
+    """A head falls back when more than this share of its blocks is near."""
     approximation: bool = True
     """Whether the product of the fractions is dropped."""
     exponential: Literal["polynomial", "exact"] = "polynomial"
@@ -141,16 +169,21 @@ class Hdp(Spec):
         Raises
         ------
         MappingError
-            When `tau_h` lists thresholds of fewer layers.
+            When `rho_b` or `tau_h` lists thresholds of fewer layers.
         """
-        tau_h = self.tau_h
-        if isinstance(tau_h, list):
-            if layer >= len(tau_h):
-                raise MappingError(f"hdp.tau_h lists {len(tau_h)} thresholds; attention layer {layer} has none")
-            tau_h = tau_h[layer]
-        beside = {"preset", "key_means", "tau_h", "block_ratio", "head_ratio"}
+        of_layer = {key: self._of(key, layer) for key in LAYER_THRESHOLDS}
+        beside = {"preset", "key_means", "block_ratio", "head_ratio", "guard", "guard_margin", "guard_share"}
         center = "static" if self.center_keys == "first_input" else self.center_keys
-        return self.model_dump(exclude=beside) | {"center_keys": center, "tau_h": tau_h}
+        guard = {"guard_margin": self.guard_margin, "guard_share": self.guard_share} if self.guard == "head" else {}
+        return self.model_dump(exclude=beside) | {"center_keys": center} | of_layer | guard
+
+    def _of(self, key: str, layer: int) -> float:
+        given: float | list[float] = getattr(self, key)
+        if not isinstance(given, list):
+            return given
+        if layer >= len(given):
+            raise MappingError(f"hdp.{key} lists {len(given)} thresholds; attention layer {layer} has none")
+        return given[layer]
 
 
 class Defaults(Spec):

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from accelsim.kernels.fixed_point import Quantised, quantise, split
 from accelsim.kernels.hdp_counts import PRUNED_SCORES, BoolArray, HdpCounts, IntArray, block_count, counts_of_mask
 from accelsim.kernels.hdp_decision import check_choice, decide
+from accelsim.kernels.hdp_guard import uncertain_heads
 from accelsim.kernels.hdp_rows import attend_rows, dense_rows
 
 FloatArray = NDArray[np.float32]
@@ -63,6 +64,8 @@ class HdpValues:
     counts: HdpCounts
     saturated: int
     """Numbers of Q, K and V that the format could not hold."""
+    guarded: BoolArray | None = None
+    """[heads] which the guard has made keep everything; None without a guard."""
 
 
 def _check_shapes(query: FloatArray, key: FloatArray, value: FloatArray) -> None:
@@ -227,6 +230,8 @@ def hdp_attention(
     approximation: bool = True,
     exponential: str = "polynomial",
     keep_importance: bool = False,
+    guard_margin: float | None = None,
+    guard_share: float = 0.5,
 ) -> HdpValues:
     """Attention of every head with hybrid dynamic pruning.
 
@@ -240,6 +245,8 @@ def hdp_attention(
         See `accelsim.kernels.hdp_decision.decide`. `rho_b` = -1 with `tau_h` = 0 keeps everything.
     pruned_score, approximation, exponential
         See `attend`.
+    guard_margin, guard_share
+        See `accelsim.kernels.hdp_guard.uncertain_heads`, whose heads keep everything; None for no guard.
 
     Raises
     ------
@@ -266,12 +273,24 @@ def hdp_attention(
         top_k_ratio=top_k_ratio,
         tau_h=tau_h,
         tau_normalised=tau_normalised,
-        keep_importance=keep_importance,
+        keep_importance=keep_importance or guard_margin is not None,
     )
-    masks = decision.block_kept, decision.head_kept
+    masks, guarded = (decision.block_kept, decision.head_kept), None
+    if guard_margin is not None:
+        guarded = uncertain_heads(
+            decision,
+            selection=selection,
+            rho_b=rho_b,
+            tau_h=tau_h,
+            tau_normalised=tau_normalised,
+            margin=guard_margin,
+            share=guard_share,
+        )
+        masks = masks[0] | guarded[:, None, None], masks[1] | guarded
     output = attend(parts, *masks, pruned_score=pruned_score, approximation=approximation, exponential=exponential)
     counts = counts_of_mask(*masks, *query.shape[1:], approximation=approximation, pruned_score=pruned_score)
-    return HdpValues(output, *masks, decision.head_importance, decision.importance, counts, parts.saturated)
+    importances = decision.head_importance, decision.importance if keep_importance else None
+    return HdpValues(output, *masks, *importances, counts, parts.saturated, guarded)
 
 
 def fixed_point_attention(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.config.hardware import Gpu, Library
+from accelsim.config.options import LAYER_THRESHOLDS
 from accelsim.config.scheme import RunConfig, SchemeName
 from accelsim.errors import MappingError
 from accelsim.mapping.fused_attention import FusedAttentionPlan, plan_attention
@@ -68,7 +69,7 @@ def check_scheme(network: Network, config: RunConfig) -> None:
             raise MappingError(f"scheme {scheme} is about attention, and workload {network.name} has none")
         if scheme != "dense_on_unit":
             _check_ratios(config)
-            _check_head_thresholds(network, config)
+            _check_thresholds(network, config)
     if prunes_weights(scheme) and not prunable(network):
         raise MappingError(f"scheme {scheme} prunes weights, and workload {network.name} has none")
     if config.pattern_options is not None:
@@ -91,14 +92,16 @@ def _check_ratios(config: RunConfig) -> None:
         )
 
 
-def _check_head_thresholds(network: Network, config: RunConfig) -> None:
+def _check_thresholds(network: Network, config: RunConfig) -> None:
     """A list of thresholds has one for each attention."""
     layers = sum(isinstance(operation, Attention) for operation in network.operations)
-    if isinstance(config.hdp.tau_h, list) and len(config.hdp.tau_h) != layers:
-        raise MappingError(
-            f"hdp.tau_h lists {len(config.hdp.tau_h)} thresholds, and workload {network.name} has {layers} attention "
-            "layers; give one for each, or a single number for all"
-        )
+    for key in LAYER_THRESHOLDS:
+        given = getattr(config.hdp, key)
+        if isinstance(given, list) and len(given) != layers:
+            raise MappingError(
+                f"hdp.{key} lists {len(given)} thresholds, and workload {network.name} has {layers} attention layers; "
+                "give one for each, or a single number for all"
+            )
 
 
 class _Planner:
