@@ -4,7 +4,7 @@ Values never depend on time, so this comes before anything is simulated, and wit
 counts remain.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,19 @@ from accelsim.kernels.fused_attention import fused_attention
 from accelsim.kernels.gemm import block_product
 from accelsim.kernels.hdp import fixed_point_attention, hdp_attention
 from accelsim.kernels.hdp_counts import HdpCounts, block_count, counts_of_mask, dense_counts, seeded_masks
+from accelsim.kernels.hdp_padding import (
+    counts_of_padded_mask,
+    fixed_point_attention_padded,
+    hdp_attention_padded,
+    seeded_masks_padded,
+)
 from accelsim.mapping.counts import BlockCounts, count_blocks
 from accelsim.mapping.fused_attention import FusedAttentionPlan
 from accelsim.mapping.network import Kernel, NetworkPlan, PlannedOperation
 from accelsim.mapping.plan import GemmPlan
-from accelsim.model.attention import join_heads, split_heads
-from accelsim.model.elementwise import apply_elementwise, gelu
-from accelsim.model.graph import Attention, Elementwise, Gemm
+from accelsim.model.attention import hide_padding, join_heads, lengths_of_heads, split_heads
+from accelsim.model.elementwise import ACTIVATIONS, apply_elementwise
+from accelsim.model.graph import Attention, Elementwise, Gemm, Network, reads
 from accelsim.model.key_means import key_means_of
 from accelsim.model.operands import OperandSet
 from accelsim.pruning.packed.products import packed_product
@@ -43,6 +49,8 @@ class HeadMasks:
     """[heads, block rows, block columns]"""
     head_kept: NDArray[np.bool_]
     counts: HdpCounts
+    real_length: NDArray[np.int64] | None = None
+    """[heads] real tokens of each head's sequence; None when nothing is padded."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,11 @@ class _Tensors:
         self.held: dict[str, NDArray[Any]] = dict(operands.inputs)
         self.parameters = operands.parameters
         self.dtype = dtype
+
+    def drop(self, names: Collection[str]) -> None:
+        """Forget tensors that nothing reads any more: those of all layers together would fill gigabytes."""
+        for name in names:
+            self.held.pop(name, None)
 
     def __getitem__(self, name: str) -> FloatArray:
         return self.held[name]
@@ -125,8 +138,8 @@ def _gemm(planned: PlannedOperation, gemm: Gemm, tensors: _Tensors) -> None:
     product = product.reshape(-1, gemm.n)
     if gemm.bias is not None:
         product = product + tensors.parameters[gemm.bias]
-    if gemm.activation == "gelu":
-        product = gelu(product)
+    if gemm.activation is not None:
+        product = ACTIVATIONS[gemm.activation](product)
     tensors.write(gemm.output, product)
 
 
@@ -134,7 +147,15 @@ def _attention_on_gpu(planned: PlannedOperation, attention: Attention, tensors: 
     query, key, value = (split_heads(tensors[name], attention) for name in _inputs(attention))
     if isinstance(fused := planned.kernels[0], FusedAttentionPlan):
         tile_q, tile_k = fused.kernel.tile_q, fused.kernel.tile_k
-        context = fused_attention(query, key, value, tile_q=tile_q, tile_k=tile_k, dtype=attention.dtype)
+        context = fused_attention(
+            query,
+            key,
+            value,
+            tile_q=tile_q,
+            tile_k=tile_k,
+            dtype=attention.dtype,
+            lengths=lengths_of_heads(attention),
+        )
         tensors.write(attention.output, join_heads(context, attention))
         return
     scores_plan, softmax, context_plan = planned.kernels
@@ -143,7 +164,7 @@ def _attention_on_gpu(planned: PlannedOperation, attention: Attention, tensors: 
     assert isinstance(context_plan, GemmPlan)
     scores = multiply(scores_plan, query, np.ascontiguousarray(key.transpose(0, 2, 1)))
     scores = round_to_format(scores, tensors.dtype)
-    rows = scores.reshape(-1, attention.sequence)
+    rows = hide_padding(scores, attention).reshape(-1, attention.sequence)
     probabilities = apply_elementwise(softmax, [rows], tensors.parameters, tensors.dtype).reshape(scores.shape)
     context = multiply(context_plan, probabilities, value)
     tensors.write(attention.output, join_heads(context.astype(np.float32, copy=False), attention))
@@ -168,27 +189,34 @@ def attention_on_unit(
     """
     options = config.hdp
     heads, n, head_dim = query.shape
+    lengths = None if attention is None else lengths_of_heads(attention)
+    padded: dict[str, Any] = {} if lengths is None else {"real_length": lengths}
     if config.scheme == "dense_on_unit":
-        output, saturated = fixed_point_attention(
+        attend = fixed_point_attention if lengths is None else fixed_point_attention_padded
+        output, saturated = attend(
             query,
             key,
             value,
+            **padded,
             integer_bits=options.integer_bits,
             fraction_bits=options.fraction_bits,
             scale=options.scale,
             exponential=options.exponential,
         )
         return UnitValues(output, _dense_heads(heads, n, head_dim), saturated)
-    values = hdp_attention(
+    each = attention.heads if attention else heads
+    # Mean keys of the first input are those of its real tokens.
+    known = key if lengths is None else key[:, : lengths[0]]
+    prune = hdp_attention if lengths is None else hdp_attention_padded
+    values = prune(
         query,
         key,
         value,
+        **padded,
         **options.switches(layer),
-        key_means=key_means_of(
-            options, key, attention.heads if attention else heads, layer, attention.name if attention else None
-        ),
+        key_means=key_means_of(options, known, each, layer, attention.name if attention else None),
     )
-    work = HeadMasks(values.block_kept, values.head_kept, values.counts)
+    work = HeadMasks(values.block_kept, values.head_kept, values.counts, lengths)
     return UnitValues(values.output, work, values.saturated)
 
 
@@ -204,7 +232,7 @@ def _unvalued_heads(attention: Attention, config: RunConfig, index: int) -> Head
 
     Seeded masks of the network's attentions differ, since each has an `index` of its own.
     """
-    options = config.hdp
+    options, lengths = config.hdp, lengths_of_heads(attention)
     heads = attention.batch * attention.heads
     if config.scheme == "dense_on_unit":
         return _dense_heads(heads, attention.sequence, attention.head_dim)
@@ -214,16 +242,15 @@ def _unvalued_heads(attention: Attention, config: RunConfig, index: int) -> Head
         alive = np.asarray(kept.any(axis=(1, 2)))
     else:
         ratios = options.block_ratio or 0.0, options.head_ratio or 0.0
-        kept, alive = seeded_masks(heads, attention.sequence, *ratios, (config.seed, index))
-    counts = counts_of_mask(
-        kept,
-        alive,
-        attention.sequence,
-        attention.head_dim,
-        approximation=options.approximation,
-        pruned_score=options.pruned_score,
-    )
-    return HeadMasks(kept, alive, counts)
+        if lengths is None:
+            kept, alive = seeded_masks(heads, attention.sequence, *ratios, (config.seed, index))
+        else:
+            kept, alive = seeded_masks_padded(lengths, attention.sequence, *ratios, (config.seed, index))
+    shape = attention.sequence, attention.head_dim
+    switches: dict[str, Any] = {"approximation": options.approximation, "pruned_score": options.pruned_score}
+    if lengths is None:
+        return HeadMasks(kept, alive, counts_of_mask(kept, alive, *shape, **switches))
+    return HeadMasks(kept, alive, counts_of_padded_mask(kept, alive, *shape, lengths, **switches), lengths)
 
 
 def execute(plan: NetworkPlan, config: RunConfig, operands: OperandSet | None) -> Execution:
@@ -247,6 +274,7 @@ def execute(plan: NetworkPlan, config: RunConfig, operands: OperandSet | None) -
     heads: dict[str, HeadMasks] = {}
     saturated = 0
     tensors = None if operands is None else _Tensors(operands, plan.network.dtype)
+    last_reads = _last_reads(plan.network)
     for planned in plan.operations:
         operation = planned.operation
         counts[operation.name] = tuple(_count(kernel, config, counted) for kernel in planned.kernels)
@@ -261,6 +289,8 @@ def execute(plan: NetworkPlan, config: RunConfig, operands: OperandSet | None) -
             tensors.write(operation.output, join_heads(values.output, operation))
         elif tensors is not None:
             _compute(planned, tensors)
+        if tensors is not None:
+            tensors.drop(last_reads.get(operation.name, ()))
     results = {} if tensors is None else {name: tensors.held[name] for name in plan.network.results}
     return Execution(results.get(plan.network.output), counts, heads, saturated, results)
 
@@ -292,6 +322,16 @@ def forward(
         else:
             _compute(planned, tensors)
     return {name: tensors.held[name] for name in plan.network.results}
+
+
+def _last_reads(network: Network) -> dict[str, list[str]]:
+    """By operation, the tensors that it is the last to read; results are not among them."""
+    reader = {tensor: operation.name for operation in network.operations for tensor in reads(operation)}
+    found: dict[str, list[str]] = {}
+    for tensor, name in reader.items():
+        if tensor not in network.results:
+            found.setdefault(name, []).append(tensor)
+    return found
 
 
 def _compute(planned: PlannedOperation, tensors: _Tensors) -> None:

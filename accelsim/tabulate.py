@@ -118,14 +118,25 @@ def _imbalance(run: NetworkRun) -> float | None:
     return 100 * waiting / whole if whole else None
 
 
-def _ratios(execution: Execution) -> tuple[float | None, float | None]:
-    """Shares of blocks and of heads that attention on the unit pruned; blocks of pruned heads count as pruned."""
+def _ratios(execution: Execution) -> dict[str, float | None]:
+    """Shares of blocks and of heads that attention on the unit pruned; blocks of pruned heads count as pruned.
+
+    ``block_ratio`` is of blocks that touch real tokens, ``padded_block_ratio`` of all, where there is padding.
+    """
     if not execution.heads:
-        return None, None
-    blocks = sum(heads.block_kept.size for heads in execution.heads.values())
-    kept = sum(int(heads.counts.kept_blocks.sum()) for heads in execution.heads.values())
+        return {"block_ratio": None, "padded_block_ratio": None, "head_ratio": None}
+    blocks = padding = kept = 0
+    for heads in execution.heads.values():
+        blocks += heads.block_kept.size
+        kept += int(heads.counts.kept_blocks.sum())
+        if heads.real_length is not None:
+            padding += heads.block_kept.size - int((((heads.real_length + 1) // 2) ** 2).sum())
     alive = np.concatenate([heads.head_kept for heads in execution.heads.values()])
-    return 1 - kept / blocks, 1 - float(alive.mean())
+    return {
+        "block_ratio": 1 - kept / (blocks - padding),
+        "padded_block_ratio": 1 - kept / blocks if padding else None,
+        "head_ratio": 1 - float(alive.mean()),
+    }
 
 
 def _summary(
@@ -140,7 +151,6 @@ def _summary(
     gemms, attention = _work(plan, execution)
     products = _products(run)
     bits = [products[f"{name}_bit_macs"] for name in PRODUCTS]
-    block_ratio, head_ratio = _ratios(execution)
     error = None
     if operands is not None and execution.output is not None:
         wanted = reference_outputs(network, operands.inputs, operands.parameters, keep=network.results)
@@ -166,8 +176,7 @@ def _summary(
         "items_per_s": network.items / (run.latency_ps * 1e-12) if run.latency_ps else None,
         "bit_macs": gemms + (attention if not execution.heads else sum(part or 0 for part in bits)),
         **products,
-        "block_ratio": block_ratio,
-        "head_ratio": head_ratio,
+        **_ratios(execution),
         "saturated_operands": execution.saturated if execution.heads else None,
         "weight_sparsity": plan.weight_sparsity,
         "imagined": imagined_unit(config),

@@ -1,4 +1,4 @@
-"""Specs of workloads: one GEMM, one attention, an encoder, a vision transformer, or a list of layers."""
+"""Specs of workloads: one GEMM, one attention, an encoder, a vision or text transformer, or a list of layers."""
 
 from typing import Annotated, Literal
 
@@ -10,6 +10,10 @@ from accelsim.config.options import Defaults
 
 Size = Annotated[int, Field(gt=0, le=10_000_000)]
 """An extent of operands; the limit is far beyond what is simulated, and keeps products of extents in 64 bits."""
+
+Metric = Literal["accuracy", "f1", "spearman"]
+"""How outputs are judged: share of right classes; F1 of class 1 (mean over classes when there are more than two); rank
+correlation with scores."""
 
 CacheState = Literal["cold", "warm"]
 
@@ -99,23 +103,101 @@ class EncoderWorkload(_Workload):
         return self
 
 
+Activation = Literal["gelu", "gelu_tanh", "relu", "tanh"]
+"""gelu is the exact form with the error function, gelu_tanh the one with a hyperbolic tangent."""
+
+
 class VisionWorkload(EncoderWorkload):
-    """A trained vision transformer on labelled images: embedding, encoder, mean over tokens, classifier."""
+    """A vision transformer on images: embedding of patches, encoder, pooling, classifier."""
 
     kind: Literal["vision"]  # type: ignore[assignment]
     patch: Size
     """Side of a square patch in pixels; every patch is a token."""
-    classes: int = Field(gt=1)
+    channels: Size = 1
+    """Of a pixel."""
+    classes: int = Field(gt=0)
     """Outputs of the classifier."""
-    weights: str
-    """.npz of the weights, a path relative to the YAML."""
-    data: str
-    """.npz of images and labels, a path relative to the YAML."""
+    pre_norm: bool = False
+    """Whether a LayerNorm stands before each half of a layer, and one after the last layer; else after each half."""
+    class_token: bool = False
+    """Whether a learned token stands before the patches; `sequence` counts it."""
+    pooling: Literal["mean", "cls"] = "mean"
+    """What the classifier reads: the mean over tokens, or the first one."""
+    activation: Activation = "gelu"
+    """Of the feed-forward part."""
+    epsilon: float = Field(default=1e-5, gt=0)
+    """What a LayerNorm adds to the variance."""
+    pixel_max: float = Field(default=16.0, gt=0)
+    """Brightest value of a pixel, which becomes 1."""
+    pixel_mean: list[float] = [0.0]
+    """Taken from every pixel after that, for all channels or for each."""
+    pixel_std: list[Annotated[float, Field(gt=0)]] = [1.0]
+    """What it is divided by then."""
+    weights: str | None = None
+    """.npz of the weights, a path relative to the YAML; left out, they are drawn."""
+    data: str | None = None
+    """.npz of images and labels, a path relative to the YAML; left out, `batch` images are drawn."""
     split: str = "test"
     """Which images: arrays ``<split>_images`` and ``<split>_labels`` of the data."""
     images: int | None = Field(default=None, gt=0)
     """Only so many of them, from the first."""
+    metric: Metric | None = None
+    """What the run's `metric` is; left out, accuracy."""
     sources: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _pixels(self) -> "VisionWorkload":
+        for key in ("pixel_mean", "pixel_std"):
+            found = len(getattr(self, key))
+            if found not in (1, self.channels):
+                raise ValueError(f"{key} lists {found} numbers; allowed: 1, or one for each channel ({self.channels})")
+        if self.pooling == "cls" and not self.class_token:
+            raise ValueError("pooling cls reads the class token; set class_token: true, or pooling: mean")
+        return self
+
+
+class TextWorkload(EncoderWorkload):
+    """A text encoder of BERT's form on token numbers: embedding, encoder, pooling, classifier."""
+
+    kind: Literal["text"]  # type: ignore[assignment]
+    vocabulary: Size
+    """Rows of the table of words."""
+    positions: Size | None = None
+    """Rows of the table of positions, at least `sequence`; left out, `sequence`."""
+    token_types: int = Field(default=2, ge=0, le=65536)
+    """Rows of the table of token types; 0 for none."""
+    pooling: Literal["none", "cls", "mean", "pooler"] = "none"
+    """From tokens to one vector for each text: none (every real token is put out), the first token, the mean over real
+    tokens, or a linear layer on the first token."""
+    pooler_activation: Literal["tanh", "relu"] = "tanh"
+    """Of the linear layer that pooling `pooler` has."""
+    normalise: bool = False
+    """Whether the vector is divided by its length."""
+    classes: int | None = Field(default=None, gt=0)
+    """Outputs of the classifier on the vector; left out, there is none."""
+    activation: Activation = "gelu"
+    """Of the feed-forward part."""
+    epsilon: float = Field(default=1e-12, gt=0)
+    """What a LayerNorm adds to the variance."""
+    weights: str | None = None
+    """.npz of the weights, a path relative to the YAML; left out, they are drawn."""
+    data: str | None = None
+    """.npz of token numbers, a path relative to the YAML; left out, `batch` texts of full length are drawn."""
+    split: str = "test"
+    """Which texts: arrays ``<split>_tokens``, ``<split>_lengths`` and so on of the data."""
+    items: int | None = Field(default=None, gt=0)
+    """Only so many texts, from the first."""
+    metric: Metric | None = None
+    """What the run's `metric` is; left out, accuracy where there are labels, spearman where there are scores."""
+    sources: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _text(self) -> "TextWorkload":
+        if self.positions is not None and self.positions < self.sequence:
+            raise ValueError(f"positions ({self.positions}) are fewer than the tokens of a sequence ({self.sequence})")
+        if self.pooling == "none" and (self.classes is not None or self.normalise):
+            raise ValueError("classes and normalise need one vector for each text; choose pooling cls, mean or pooler")
+        return self
 
 
 class LinearLayer(Spec):
@@ -192,5 +274,6 @@ class NetworkWorkload(_Workload):
 
 
 Workload = Annotated[
-    GemmWorkload | AttentionWorkload | EncoderWorkload | VisionWorkload | NetworkWorkload, Field(discriminator="kind")
+    GemmWorkload | AttentionWorkload | EncoderWorkload | VisionWorkload | TextWorkload | NetworkWorkload,
+    Field(discriminator="kind"),
 ]

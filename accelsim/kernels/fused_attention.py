@@ -36,6 +36,7 @@ def fused_attention(
     tile_k: int = 128,
     causal: bool = False,
     dtype: str = "fp16",
+    lengths: NDArray[np.int64] | None = None,
 ) -> Floats:
     """Attention of many heads by tiles.
 
@@ -51,6 +52,8 @@ def fused_attention(
         Whether query i sees keys up to kv_len - q_len + i alone.
     dtype : str
         fp16, bf16 or fp32: to which exponentials are rounded.
+    lengths : int [kv_heads], optional
+        Real keys of each, from 1 to kv_len, which come first: no query sees the others. Left out, all are real.
 
     Returns
     -------
@@ -60,13 +63,15 @@ def fused_attention(
     Raises
     ------
     ValueError
-        Unknown format, tiles below 1, shapes that do not belong together, causal attention of more queries than keys.
+        Unknown format, tiles below 1, shapes that do not belong together, causal attention of more queries than keys,
+        lengths out of range.
     """
     operands = _checked(query, key, value, tile_q, tile_k, causal, dtype)
+    real = _real_keys(lengths, key)
     output = np.empty_like(operands[0])
     scale = np.float32(1 / math.sqrt(query.shape[2]))
     least = np.float32(_LEAST_NORMAL[dtype])
-    _blocks(*operands, output, scale, tile_q, tile_k, causal, _DROPPED_BITS[dtype], least)
+    _blocks(*operands, real, output, scale, tile_q, tile_k, causal, _DROPPED_BITS[dtype], least)
     return output
 
 
@@ -78,18 +83,20 @@ def fused_attention_reference(
     tile_k: int = 128,
     causal: bool = False,
     dtype: str = "fp16",
+    lengths: NDArray[np.int64] | None = None,
 ) -> Floats:
     """Plain NumPy twin of `fused_attention`: all queries of a head at once, one tile of keys after another."""
     query, key, value = _checked(query, key, value, 1, tile_k, causal, dtype)
     q_len, kv_len, shared = query.shape[1], key.shape[1], len(query) // len(key)
     last = kv_len - q_len + np.arange(q_len) if causal else np.full(q_len, kv_len - 1)
     scale = np.float32(1 / math.sqrt(query.shape[2]))
-    output = np.empty_like(query)
+    output, real = np.empty_like(query), _real_keys(lengths, key)
     for head in range(len(query)):
-        keys, values = key[head // shared], value[head // shared]
+        seen = real[head // shared]
+        keys, values = key[head // shared, :seen], value[head // shared, :seen]
         most, total = np.full(q_len, -np.inf, np.float32), np.zeros(q_len, np.float32)
         gathered = np.zeros_like(query[head])
-        for first in range(0, kv_len, tile_k):
+        for first in range(0, seen, tile_k):
             scores = query[head] @ keys[first : first + tile_k].T * scale
             scores[np.arange(first, first + scores.shape[1]) > last[:, None]] = -np.inf
             higher = np.maximum(most, scores.max(axis=1))
@@ -100,6 +107,16 @@ def fused_attention_reference(
             most = higher
         output[head] = gathered / total[:, None]
     return output
+
+
+def _real_keys(lengths: NDArray[np.int64] | None, key: NDArray[Any]) -> NDArray[np.int64]:
+    heads, kv_len = key.shape[:2]
+    if lengths is None:
+        return np.full(heads, kv_len, np.int64)
+    real = np.asarray(lengths)
+    if real.shape != (heads,) or real.dtype.kind not in "iu" or real.min() < 1 or real.max() > kv_len:
+        raise ValueError(f"lengths must be a whole number from 1 to {kv_len} for each of {heads} heads of keys")
+    return real.astype(np.int64)
 
 
 def _checked(
@@ -178,8 +195,8 @@ def _step(
 
 @njit(cache=True, nogil=True, parallel=True)
 def _blocks(
-    query: Floats, key: Floats, value: Floats, output: Floats, scale: np.float32, tile_q: int, tile_k: int,
-    causal: bool, dropped: int, least: np.float32,
+    query: Floats, key: Floats, value: Floats, lengths: NDArray[np.int64], output: Floats, scale: np.float32,
+    tile_q: int, tile_k: int, causal: bool, dropped: int, least: np.float32,
 ) -> None:  # fmt: skip
     """Every thread block: a tile of queries of one head."""
     heads, q_len, head_dim = query.shape
@@ -193,9 +210,10 @@ def _blocks(
         most = np.full(end - first, -np.inf, np.float32)
         total = np.zeros(end - first, np.float32)
         gathered = np.zeros((end - first, head_dim), np.float32)
-        seen = min(kv_len, kv_len - q_len + end) if causal else kv_len
+        real = lengths[head // shared]
+        seen = min(real, kv_len - q_len + end) if causal else real
         for begin in range(0, seen, tile_k):
-            stop = min(begin + tile_k, kv_len)
+            stop = min(begin + tile_k, real)
             keys = np.ascontiguousarray(key[head // shared, begin:stop].T)
             before = kv_len - q_len + first - begin
             _step(

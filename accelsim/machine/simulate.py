@@ -107,7 +107,8 @@ class _Device:
         elif isinstance(kernel, FusedAttentionPlan):
             key = replace(kernel, name="")
         else:
-            key = (kernel.elements, kernel.bytes_read, kernel.bytes_written, kernel.flops_per_element)
+            sizes = (kernel.elements, kernel.bytes_read, kernel.bytes_written, kernel.flops_per_element)
+            key = (*sizes, kernel.cold_bytes)
         if key not in self.known:
             if isinstance(kernel, GemmPlan):
                 assert counts is not None

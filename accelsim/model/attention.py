@@ -28,13 +28,15 @@ def attention_as_gemms(attention: Attention) -> tuple[Gemm, Elementwise, Gemm]:
     scores : Gemm
         m = n = sequence, k = head_dim; Q K^T, not scaled.
     softmax : Elementwise
-        Over rows, of the scores times 1/sqrt(head_dim).
+        Over rows, of the scores times 1/sqrt(head_dim). With padding it reads a mask [batch, sequence] too;
+        who computes values hides the padding (`hide_padding`).
     context : Gemm
         m = sequence, n = head_dim, k = sequence; writes the attention's output.
     """
     batch, sequence, head_dim = attention.batch * attention.heads, attention.sequence, attention.head_dim
     scores, probabilities = f"{attention.name}.scores", f"{attention.name}.probabilities"
     elements = batch * sequence * sequence
+    mask = 0 if attention.lengths is None else attention.batch * sequence
     return (
         Gemm(
             scores,
@@ -54,7 +56,7 @@ def attention_as_gemms(attention: Attention) -> tuple[Gemm, Elementwise, Gemm]:
             (scores,),
             probabilities,
             elements,
-            elements,
+            elements + mask,
             SOFTMAX_FLOPS,
             attention.dtype,
             {"scale": 1 / math.sqrt(head_dim)},
@@ -72,6 +74,19 @@ def attention_as_gemms(attention: Attention) -> tuple[Gemm, Elementwise, Gemm]:
             output=attention.output,
         ),
     )
+
+
+def hide_padding(scores: NDArray[np.float32], attention: Attention) -> NDArray[np.float32]:
+    """Scores [batch * heads, sequence, sequence] with minus infinity at keys that are padding, in place."""
+    if attention.lengths is not None:
+        for item, length in enumerate(attention.lengths):
+            scores[item * attention.heads : (item + 1) * attention.heads, :, length:] = -np.inf
+    return scores
+
+
+def lengths_of_heads(attention: Attention) -> NDArray[np.int64] | None:
+    """[batch * heads] real tokens of the sequence of each head; None when nothing is padded."""
+    return None if attention.lengths is None else np.repeat(np.asarray(attention.lengths, np.int64), attention.heads)
 
 
 def split_heads(tensor: NDArray[Scalar], attention: Attention) -> NDArray[Scalar]:

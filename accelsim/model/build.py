@@ -5,6 +5,7 @@ from accelsim.config.workload import (
     EncoderWorkload,
     GemmWorkload,
     NetworkWorkload,
+    TextWorkload,
     VisionWorkload,
     Workload,
 )
@@ -12,6 +13,7 @@ from accelsim.model.encoder import build_encoder, build_vision
 from accelsim.model.graph import Network
 from accelsim.model.layers import build_layers
 from accelsim.model.parts import NetworkBuilder
+from accelsim.model.text import build_text
 
 
 def build_network(workload: Workload) -> Network:
@@ -32,7 +34,7 @@ def build_network(workload: Workload) -> Network:
     ConfigError
         When sizes contradict each other.
     OperandError
-        When a vision workload's images cannot be read.
+        When a workload's images or texts cannot be read.
     """
     match workload:
         case GemmWorkload():
@@ -41,6 +43,8 @@ def build_network(workload: Workload) -> Network:
             return _attention(workload)
         case VisionWorkload():
             return build_vision(workload)
+        case TextWorkload():
+            return build_text(workload)
         case EncoderWorkload():
             return build_encoder(workload)
         case NetworkWorkload():

@@ -47,6 +47,9 @@ def draw_operands(network: Network, spec: Operands, seed: int, dtype: str) -> Op
         _check_integer_network(network)
     inputs = {}
     for name, shape in network.inputs.items():
+        if name in network.integer_inputs:
+            inputs[name] = _generator(name, seed).integers(0, network.integer_inputs[name], shape)
+            continue
         values = _draw(name, shape, spec, seed) * _activation_scale(spec, dtype)
         if name in network.normalised_inputs:
             values = _normalise(values, _activation_scale(spec, dtype))
@@ -122,11 +125,15 @@ def _draw_parameter(name: str, shape: tuple[int, ...], spec: Operands, seed: int
 
 def _draw(name: str, shape: tuple[int, ...], spec: Operands, seed: int) -> Array:
     """Normal values of standard deviation 1, or uniform ones of half range 1."""
-    words = np.frombuffer(hashlib.sha256(name.encode()).digest()[:16], dtype="<u4")
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *(int(word) for word in words)])))
+    generator = _generator(name, seed)
     if spec.distribution == "normal":
         return generator.standard_normal(shape, dtype=np.float32)
     return generator.uniform(-1.0, 1.0, shape)
+
+
+def _generator(name: str, seed: int) -> np.random.Generator:
+    words = np.frombuffer(hashlib.sha256(name.encode()).digest()[:16], dtype="<u4")
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *(int(word) for word in words)])))
 
 
 def _normalise(values: Array, scale: float) -> Array:

@@ -4,6 +4,7 @@ Every operation reads tensors on the grid of the network's format, computes in f
 what it writes to memory to its grid.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -64,7 +65,12 @@ def softmax(x: Array, scale: float = 1.0) -> Floats:
 
 def add_norm(x: Array, update: Array, gain: Array, bias: Array, epsilon: float) -> Floats:
     """LayerNorm of x + update over the last axis: (s - mean) / sqrt(variance + epsilon) * gain + bias."""
-    total = np.asarray(x, np.float32) + np.asarray(update, np.float32)
+    return norm(np.asarray(x, np.float32) + np.asarray(update, np.float32), gain, bias, epsilon)
+
+
+def norm(x: Array, gain: Array, bias: Array, epsilon: float) -> Floats:
+    """LayerNorm over the last axis: (x - mean) / sqrt(variance + epsilon) * gain + bias."""
+    total = np.asarray(x, np.float32)
     centred = total - total.mean(axis=-1, keepdims=True)
     variance = np.square(centred).mean(axis=-1, keepdims=True)
     result: Floats = centred / np.sqrt(variance + np.float32(epsilon)) * gain.astype(np.float32)
@@ -94,21 +100,105 @@ def gelu(x: Array) -> Floats:
     return result
 
 
-def embed(x: Array, position: Array, weight: Array | None = None, bias: Array | None = None) -> Floats:
-    """Patches [items * sequence, depth] times weight plus bias, where given, plus position [sequence, hidden]."""
+def gelu_tanh(x: Array) -> Floats:
+    """x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the approximation that some models were trained with."""
+    single = np.asarray(x, np.float32)
+    inner = np.float32(math.sqrt(2 / math.pi)) * (single + np.float32(0.044715) * single * single * single)
+    result: Floats = np.float32(0.5) * single * (np.float32(1) + np.tanh(inner))
+    return result
+
+
+def relu(x: Array) -> Floats:
+    """max(x, 0)."""
+    result: Floats = np.maximum(np.asarray(x, np.float32), np.float32(0))
+    return result
+
+
+def tanh(x: Array) -> Floats:
+    """Hyperbolic tangent."""
+    result: Floats = np.tanh(np.asarray(x, np.float32))
+    return result
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Floats]] = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu": relu, "tanh": tanh}
+"""By name, as `accelsim.model.graph.Gemm` has them."""
+
+
+def embed(
+    x: Array,
+    position: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    class_token: Array | None = None,
+) -> Floats:
+    """Patches [items * patches, depth] times weight plus bias, where given, plus position [sequence, hidden].
+
+    A class token [hidden], where given, stands before the patches of each item; without one, sequence = patches.
+    """
     hidden = np.asarray(x, np.float32)
     if weight is not None:
         hidden = hidden @ weight.astype(np.float32)
     if bias is not None:
         hidden = hidden + bias.astype(np.float32)
-    items = hidden.reshape(-1, *position.shape) + position.astype(np.float32)
-    return items.reshape(hidden.shape)
+    sequence, width = position.shape
+    items = hidden.reshape(-1, sequence - (class_token is not None), width)
+    if class_token is not None:
+        first = np.broadcast_to(class_token.astype(np.float32), (len(items), 1, width))
+        items = np.concatenate([first, items], axis=1)
+    return (items + position.astype(np.float32)).reshape(-1, width)
 
 
-def mean_tokens(x: Array, sequence: int) -> Floats:
-    """[items * sequence, hidden] to the mean over each item's tokens, [items, hidden]."""
-    result: Floats = np.asarray(x, np.float32).reshape(-1, sequence, x.shape[1]).mean(axis=1, dtype=np.float32)
+def embed_tokens(
+    tokens: Array, sequence: int, word: Array, position: Array, kind: Array | None = None, types: Array | None = None
+) -> Floats:
+    """Sum of the rows of three tables for each token.
+
+    Parameters
+    ----------
+    tokens : int [items * sequence, 1]
+        Rows of `word`.
+    sequence : int
+        Tokens of an item; the first `sequence` rows of `position` are theirs.
+    word, position : ndarray
+        [vocabulary, hidden], [at least sequence, hidden]
+    kind : ndarray, optional
+        [token types, hidden]
+    types : int [items * sequence, 1], optional
+        Rows of `kind`; left out, the first for all.
+    """
+    rows = word[tokens[:, 0]].astype(np.float32)
+    if kind is not None:
+        rows = rows + (kind[0] if types is None else kind[types[:, 0]]).astype(np.float32)
+    items = rows.reshape(-1, sequence, word.shape[1]) + position[:sequence].astype(np.float32)
+    return items.reshape(rows.shape)
+
+
+def mean_tokens(x: Array, sequence: int, lengths: Array | None = None) -> Floats:
+    """[items * sequence, hidden] to the mean over each item's tokens, [items, hidden].
+
+    `lengths` [items, 1] are the numbers of real tokens, which come first; left out, all are real.
+    """
+    items = np.asarray(x, np.float32).reshape(-1, sequence, x.shape[1])
+    if lengths is None:
+        result: Floats = items.mean(axis=1, dtype=np.float32)
+        return result
+    real = (np.arange(sequence) < lengths).astype(np.float32)[:, :, None]
+    total: Floats = (items * real).sum(axis=1, dtype=np.float32) / lengths.astype(np.float32)
+    return total
+
+
+def normalise(x: Array) -> Floats:
+    """Rows divided by their Euclidean length, which is taken as 1e-12 at least."""
+    single = np.asarray(x, np.float32)
+    length = np.sqrt(np.square(single).sum(axis=1, keepdims=True, dtype=np.float32))
+    result: Floats = single / np.maximum(length, np.float32(1e-12))
     return result
+
+
+def real_tokens(x: Array, sequence: int, lengths: Array) -> Array:
+    """Rows of real tokens of [items * sequence, hidden]: the first lengths[i, 0] of each item."""
+    kept: Array = x[(np.arange(sequence) < lengths).reshape(-1)]
+    return kept
 
 
 def im2col(
@@ -170,8 +260,25 @@ def _add_norm(inputs: list[Array], parameters: Parameters, attributes: Attribute
 
 def _embed(inputs: list[Array], parameters: Parameters, attributes: Attributes) -> Array:
     position = parameters[str(attributes["position"])]
-    weight, bias = (_named(parameters, attributes, role) for role in ("weight", "bias"))
-    return embed(inputs[0], position, weight, bias)
+    weight, bias, token = (_named(parameters, attributes, role) for role in ("weight", "bias", "class_token"))
+    return embed(inputs[0], position, weight, bias, token)
+
+
+def _embed_tokens(inputs: list[Array], parameters: Parameters, attributes: Attributes) -> Array:
+    word, position, kind = (_named(parameters, attributes, role) for role in ("word", "position", "type"))
+    assert word is not None
+    assert position is not None
+    types = inputs[1] if len(inputs) > 1 else None
+    return embed_tokens(inputs[0], int(attributes["sequence"]), word, position, kind, types)
+
+
+def _norm(inputs: list[Array], parameters: Parameters, attributes: Attributes) -> Array:
+    gain, bias = parameters[str(attributes["gain"])], parameters[str(attributes["bias"])]
+    return norm(inputs[0], gain, bias, float(attributes["epsilon"]))
+
+
+def _mean_tokens(inputs: list[Array], parameters: Parameters, attributes: Attributes) -> Array:
+    return mean_tokens(inputs[0], int(attributes["sequence"]), *inputs[1:])
 
 
 def _im2col(inputs: list[Array], parameters: Parameters, attributes: Attributes) -> Array:
@@ -189,9 +296,20 @@ _FUNCTIONS: dict[str, Callable[[list[Array], Parameters, Attributes], Array]] = 
     "scatter": lambda inputs, parameters, attributes: inputs[0],
     "softmax": lambda inputs, parameters, attributes: softmax(inputs[0], float(attributes.get("scale", 1.0))),
     "add_norm": _add_norm,
+    "norm": _norm,
+    "add": lambda inputs, parameters, attributes: np.asarray(inputs[0], np.float32) + np.asarray(inputs[1], np.float32),
     "gelu": lambda inputs, parameters, attributes: gelu(inputs[0]),
+    "gelu_tanh": lambda inputs, parameters, attributes: gelu_tanh(inputs[0]),
+    "relu": lambda inputs, parameters, attributes: relu(inputs[0]),
+    "tanh": lambda inputs, parameters, attributes: tanh(inputs[0]),
     "embed": _embed,
-    "mean_tokens": lambda inputs, parameters, attributes: mean_tokens(inputs[0], int(attributes["sequence"])),
+    "embed_tokens": _embed_tokens,
+    "mean_tokens": _mean_tokens,
+    "normalise": lambda inputs, parameters, attributes: normalise(inputs[0]),
+    "first_token": lambda inputs, parameters, attributes: inputs[0][:: int(attributes["sequence"])],
+    "real_tokens": lambda inputs, parameters, attributes: real_tokens(
+        inputs[0], int(attributes["sequence"]), inputs[1]
+    ),
     "im2col": _im2col,
     "lstm_cell": _lstm_cell,
     "transpose": lambda inputs, parameters, attributes: np.ascontiguousarray(inputs[0].T),

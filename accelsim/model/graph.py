@@ -4,10 +4,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 ElementwiseFunction = Literal[
-    "softmax", "add_norm", "gelu", "embed", "mean_tokens", "im2col", "lstm_cell", "transpose", "columns", "scatter"
-]
-"""``columns`` is a view of some columns of a tensor: it moves no bytes, so it is no kernel and takes no time.
-``scatter`` moves compact columns of a product to their places; values are computed in place, so it changes none."""
+    "softmax", "add_norm", "norm", "add", "gelu", "gelu_tanh", "relu", "tanh", "embed", "embed_tokens", "mean_tokens",
+    "normalise", "im2col", "lstm_cell", "transpose", "columns", "first_token", "real_tokens", "scatter",
+]  # fmt: skip
+"""``columns``, ``first_token`` and ``real_tokens`` are views of some columns or rows of a tensor: they move no bytes,
+so they are no kernels and take no time. ``scatter`` moves compact columns of a product to their places; values are
+computed in place, so it changes none."""
+
+Activation = Literal["gelu", "gelu_tanh", "relu", "tanh"]
 
 Layout = Literal["row_major", "transposed"]
 """How an operand lies in memory: row by row as the product reads it, or row by row of its transpose."""
@@ -32,7 +36,7 @@ class Gemm:
     """Parameter of shape [k, n]; None when B is an activation too (then `batch` may exceed 1)."""
     b: str | None = None
     bias: str | None = None
-    activation: Literal["gelu"] | None = None
+    activation: Activation | None = None
     """Done on the accumulators in the epilogue."""
     output: str = "output"
     a_layout: Layout = "row_major"
@@ -60,10 +64,12 @@ class Attention:
     key: str = "key"
     value: str = "value"
     output: str = "output"
+    lengths: tuple[int, ...] | None = None
+    """[batch] real tokens of each sequence, which come first; the rest is padding that no query may see. None: all."""
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of both dense products."""
+        """Multiply-accumulates of both dense products, padding included."""
         return 2 * self.batch * self.heads * self.sequence**2 * self.head_dim
 
 
@@ -82,6 +88,8 @@ class Elementwise:
     flops_per_element: int
     """Additions, multiplications and the like for each element written (an exponential counts as 4)."""
     attributes: dict[str, float | int | str] = field(default_factory=dict)
+    cold_bytes: int = 0
+    """Of `bytes_read`: what lies in memory and was not just written, as the rows that are looked up in a table."""
 
 
 Operation = Gemm | Attention | Elementwise
@@ -113,6 +121,8 @@ class Network:
     dtype: str = "fp16"
     normalised_inputs: tuple[str, ...] = ()
     """Inputs that stand for what a LayerNorm wrote: their rows have mean 0 and variance 1."""
+    integer_inputs: dict[str, int] = field(default_factory=dict)
+    """Inputs that hold whole numbers, each from 0 up to but without this bound."""
 
     @property
     def results(self) -> tuple[str, ...]:

@@ -99,6 +99,19 @@ def read_arrays(path: str | Path, names: tuple[str, ...] | None = None) -> dict[
         raise OperandError(f"{path}: cannot be read ({error})") from None
 
 
+def array_names(path: str | Path) -> tuple[str, ...]:
+    """Names of the arrays of a .npz.
+
+    Raises
+    ------
+    OperandError
+        When the file is missing or no archive of arrays.
+    """
+    read_arrays(path, ())
+    with zipfile.ZipFile(path) as archive:
+        return tuple(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
+
+
 _KINDS = "{path}: operands from a file fit workloads of kind gemm (A and B) and attention (Q, K and V)"
 
 

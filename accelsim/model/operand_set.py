@@ -26,6 +26,8 @@ class OperandSet:
     """Where they come from, in words."""
     labels: NDArray[np.int64] | None = None
     """[items] right class of each item, where the workload has labels."""
+    scores: NDArray[np.float64] | None = None
+    """What outputs are to be ranked like: [items], or of consecutive items as pairs [items / 2]."""
 
 
 def to_format(name: str, values: Array, dtype: str) -> Array:

@@ -1,11 +1,12 @@
-"""Operands of a run from wherever they come: a user's file, trained weights and images, or a seed."""
+"""Operands of a run from wherever they come: a user's file, trained weights with images or texts, or a seed."""
 
 from accelsim.config.scheme import RunConfig
-from accelsim.config.workload import VisionWorkload
+from accelsim.config.workload import TextWorkload, VisionWorkload
 from accelsim.model.drawing import draw_operands
 from accelsim.model.graph import Network
 from accelsim.model.operand_files import load_operands
 from accelsim.model.operand_set import OperandSet
+from accelsim.model.text_data import load_text
 from accelsim.model.vision import load_vision
 
 __all__ = ["OperandSet", "draw_operands", "prepare_operands"]
@@ -32,5 +33,7 @@ def prepare_operands(network: Network, config: RunConfig) -> OperandSet | None:
     if config.operands is not None:
         return load_operands(config.operands, network)
     if isinstance(config.workload, VisionWorkload):
-        return load_vision(config.workload, network)
+        return load_vision(config.workload, network, config.seed)
+    if isinstance(config.workload, TextWorkload):
+        return load_text(config.workload, network, config.seed)
     return draw_operands(network, config.workload.operands, config.seed, network.dtype)

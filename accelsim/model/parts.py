@@ -1,8 +1,18 @@
 """Pieces that networks are put together from: a builder that collects operations, tensors and parameters."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from accelsim.model.graph import ELEMENT_BYTES, Attention, Elementwise, ElementwiseFunction, Gemm, Network, Operation
+from accelsim.model.graph import (
+    ELEMENT_BYTES,
+    Activation,
+    Attention,
+    Elementwise,
+    ElementwiseFunction,
+    Gemm,
+    Network,
+    Operation,
+)
 
 Shape = tuple[int, ...]
 
@@ -20,6 +30,7 @@ class NetworkBuilder:
         self.inputs: dict[str, Shape] = {}
         self.parameters: dict[str, Shape] = {}
         self.normalised: list[str] = []
+        self.integers: dict[str, int] = {}
         self._shapes: dict[str, Shape] = {}
 
     def shape(self, tensor: str) -> Shape:
@@ -32,6 +43,11 @@ class NetworkBuilder:
         if normalised:
             self.normalised.append(name)
         return name
+
+    def integer_input(self, name: str, bound: int, *shape: int) -> str:
+        """A tensor of whole numbers from outside, from 0 up to but without ``bound``."""
+        self.integers[name] = bound
+        return self.input(name, *shape)
 
     def parameter(self, name: str, *shape: int) -> str:
         """A weight, bias or norm parameter."""
@@ -46,7 +62,7 @@ class NetworkBuilder:
         *,
         weight: str,
         bias: str | None = None,
-        gelu: bool = False,
+        activation: Activation | None = None,
         output: str | None = None,
     ) -> str:
         """Product of all rows of ``a`` with a weight [columns of a, outputs], plus a bias when one is named."""
@@ -65,21 +81,30 @@ class NetworkBuilder:
                 a=a,
                 weight=weight,
                 bias=bias,
-                activation="gelu" if gelu else None,
+                activation=activation,
                 output=output,
             )
         )
         self._shapes[output] = (rows, outputs)
         return output
 
-    def linear(self, name: str, a: str, outputs: int, *, gelu: bool = False) -> str:
+    def linear(self, name: str, a: str, outputs: int, *, activation: Activation | None = None) -> str:
         """Product with ``<name>.weight`` and ``<name>.bias``."""
-        return self.gemm(name, a, outputs, weight=f"{name}.weight", bias=f"{name}.bias", gelu=gelu)
+        return self.gemm(name, a, outputs, weight=f"{name}.weight", bias=f"{name}.bias", activation=activation)
 
     def attention(
-        self, name: str, query: str, key: str, value: str, *, batch: int, heads: int, output: str | None = None
+        self,
+        name: str,
+        query: str,
+        key: str,
+        value: str,
+        *,
+        batch: int,
+        heads: int,
+        output: str | None = None,
+        lengths: tuple[int, ...] | None = None,
     ) -> str:
-        """Attention of every batch item and head."""
+        """Attention of every batch item and head; ``lengths`` are the real tokens of each item."""
         rows, columns = self.shape(query)
         output = name if output is None else output
         self.operations.append(
@@ -94,6 +119,7 @@ class NetworkBuilder:
                 key=key,
                 value=value,
                 output=output,
+                lengths=lengths,
             )
         )
         self._shapes[output] = (rows, columns)
@@ -110,38 +136,50 @@ class NetworkBuilder:
         read: int | None = None,
         parameters: Mapping[str, Shape] | None = None,
         attributes: Mapping[str, float | int | str] | None = None,
+        cold: int = 0,
     ) -> str:
         """A memory-bound operation that writes a tensor of ``shape``.
 
         Memory sees its inputs and parameters read once and its output written once, in the network's format. ``read``
-        replaces the number of elements read where not all of the inputs are. Attributes name the parameters by role.
+        replaces the number of elements read where not all of the inputs are; ``cold`` of them were not just written.
+        Attributes name the parameters by role.
         """
         parameters = {} if parameters is None else parameters
         named = {role: self.parameter(f"{name}.{role}", *extent) for role, extent in parameters.items()}
         if read is None:
             read = sum(_size(self.shape(tensor)) for tensor in inputs) + sum(map(_size, parameters.values()))
-        self.operations.append(
-            elementwise_operation(
-                name, function, inputs, name, _size(shape), read, flops, self.dtype, {**(attributes or {}), **named}
-            )
+        operation = elementwise_operation(
+            name, function, inputs, name, _size(shape), read, flops, self.dtype, {**(attributes or {}), **named}
         )
+        self.operations.append(replace(operation, cold_bytes=cold * ELEMENT_BYTES[self.dtype]))
         self._shapes[name] = shape
         return name
 
     def columns(self, name: str, tensor: str, first: int, last: int) -> str:
         """Columns ``first`` to ``last`` of a tensor as a tensor of its own: a view."""
         shape = (self.shape(tensor)[0], last - first)
+        return self.view(name, "columns", (tensor,), shape, {"first": first, "last": last})
+
+    def view(
+        self,
+        name: str,
+        function: ElementwiseFunction,
+        inputs: tuple[str, ...],
+        shape: Shape,
+        attributes: Mapping[str, float | int | str],
+    ) -> str:
+        """Some rows or columns of a tensor as a tensor of its own, which moves no bytes."""
         self.operations.append(
             Elementwise(
                 name,
-                "columns",
-                (tensor,),
+                function,
+                inputs,
                 name,
                 elements=0,
                 bytes_read=0,
                 bytes_written=0,
                 flops_per_element=0,
-                attributes={"first": first, "last": last},
+                attributes=dict(attributes),
             )
         )
         self._shapes[name] = shape
@@ -158,6 +196,7 @@ class NetworkBuilder:
             items=items,
             dtype=self.dtype,
             normalised_inputs=tuple(self.normalised),
+            integer_inputs=dict(self.integers),
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from accelsim.model.graph import Attention, Elementwise, Gemm, Network, reads
+from accelsim.model.graph import Activation, Attention, Elementwise, Gemm, Network, reads
 from accelsim.model.operand_set import OperandSet
 
 Doubles = NDArray[np.float64]
@@ -80,7 +80,7 @@ def _gemm(gemm: Gemm, tensors: Tensors, weights: Tensors) -> Doubles:
     result = tensors[gemm.a] @ weights[gemm.weight]
     if gemm.bias is not None:
         result = result + weights[gemm.bias]
-    return _gelu(result) if gemm.activation == "gelu" else result
+    return result if gemm.activation is None else _activated(gemm.activation, result)
 
 
 def _attention(attention: Attention, tensors: Tensors) -> Doubles:
@@ -90,7 +90,9 @@ def _attention(attention: Attention, tensors: Tensors) -> Doubles:
         for head in range(attention.heads):
             rows = slice(item * attention.sequence, (item + 1) * attention.sequence)
             columns = slice(head * attention.head_dim, (head + 1) * attention.head_dim)
-            output[rows, columns] = _head(query[rows, columns], key[rows, columns], value[rows, columns])
+            last = attention.sequence if attention.lengths is None else attention.lengths[item]
+            seen = slice(rows.start, rows.start + last)
+            output[rows, columns] = _head(query[rows, columns], key[seen, columns], value[seen, columns])
     return output
 
 
@@ -113,6 +115,21 @@ def _gelu(x: Doubles) -> Doubles:
     return result
 
 
+def _activated(function: Activation, x: Doubles) -> Doubles:
+    match function:
+        case "gelu":
+            return _gelu(x)
+        case "gelu_tanh":
+            smooth: Doubles = x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+            return smooth
+        case "relu":
+            positive: Doubles = np.maximum(x, 0)
+            return positive
+        case "tanh":
+            bounded: Doubles = np.tanh(x)
+            return bounded
+
+
 def _elementwise(operation: Elementwise, tensors: Tensors, weights: Tensors) -> Doubles:
     x, *others = (tensors[name] for name in operation.inputs)
     attributes: dict[str, Any] = operation.attributes
@@ -121,14 +138,26 @@ def _elementwise(operation: Elementwise, tensors: Tensors, weights: Tensors) -> 
             return _softmax(x * attributes.get("scale", 1.0))
         case "add_norm":
             return _add_norm(x + others[0], weights, attributes)
-        case "gelu":
-            return _gelu(x)
+        case "norm":
+            return _add_norm(x, weights, attributes)
+        case "add":
+            return x + others[0]
+        case "gelu" | "gelu_tanh" | "relu" | "tanh":
+            return _activated(operation.function, x)
         case "embed":
             return _embed(x, weights, attributes)
+        case "embed_tokens":
+            return _embed_tokens(x, others, weights, attributes)
         case "mean_tokens":
-            starts = np.arange(0, len(x), attributes["sequence"])
-            means: Doubles = np.add.reduceat(x, starts, axis=0) / attributes["sequence"]
-            return means
+            return _mean_tokens(x, others, attributes["sequence"])
+        case "normalise":
+            units: Doubles = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+            return units
+        case "first_token":
+            return x[:: attributes["sequence"]]
+        case "real_tokens":
+            items = x.reshape(-1, attributes["sequence"], x.shape[1])
+            return np.vstack([rows[: int(last)] for rows, last in zip(items, others[0][:, 0], strict=True)])
         case "im2col":
             return _im2col(x, attributes)
         case "lstm_cell":
@@ -152,7 +181,28 @@ def _embed(x: Doubles, weights: Tensors, attributes: dict[str, Any]) -> Doubles:
     if "weight" in attributes:
         x = x @ weights[attributes["weight"]] + weights[attributes["bias"]]
     position = weights[attributes["position"]]
+    if "class_token" in attributes:
+        patches, token = len(position) - 1, weights[attributes["class_token"]]
+        items = [np.vstack([token, x[first : first + patches]]) for first in range(0, len(x), patches)]
+        x = np.vstack(items)
     return x + np.tile(position, (len(x) // len(position), 1))
+
+
+def _embed_tokens(tokens: Doubles, others: list[Doubles], weights: Tensors, attributes: dict[str, Any]) -> Doubles:
+    word, position = weights[attributes["word"]], weights[attributes["position"]]
+    rows = np.empty((len(tokens), word.shape[1]))
+    for index, token in enumerate(tokens[:, 0]):
+        rows[index] = word[int(token)] + position[index % attributes["sequence"]]
+        if "type" in attributes:
+            rows[index] += weights[attributes["type"]][int(others[0][index, 0]) if others else 0]
+    return rows
+
+
+def _mean_tokens(x: Doubles, others: list[Doubles], sequence: int) -> Doubles:
+    items = x.reshape(-1, sequence, x.shape[1])
+    lengths = others[0][:, 0] if others else np.full(len(items), sequence)
+    means: Doubles = np.stack([rows[: int(last)].sum(axis=0) / last for rows, last in zip(items, lengths, strict=True)])
+    return means
 
 
 def _im2col(x: Doubles, attributes: dict[str, Any]) -> Doubles:

@@ -1,5 +1,6 @@
-"""Trained weights and labelled images of a vision transformer."""
+"""Weights and labelled images of a vision transformer."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,16 +8,14 @@ from numpy.typing import NDArray
 
 from accelsim.config.workload import VisionWorkload
 from accelsim.errors import OperandError
+from accelsim.model.drawing import describe_operands, draw_operands
 from accelsim.model.graph import Network
 from accelsim.model.operand_files import read_arrays
 from accelsim.model.operand_set import Arrays, OperandSet, to_format
 
-PIXEL_MAX = 16
-"""Brightest pixel of the digits; the network sees pixel / PIXEL_MAX."""
 
-
-def load_vision(workload: VisionWorkload, network: Network) -> OperandSet:
-    """Weights and images of a vision workload, rounded to the network's format.
+def load_vision(workload: VisionWorkload, network: Network, seed: int = 0) -> OperandSet:
+    """Weights and images of a vision workload, rounded to the network's format; without files, drawn from the seed.
 
     Raises
     ------
@@ -24,14 +23,22 @@ def load_vision(workload: VisionWorkload, network: Network) -> OperandSet:
         For a file that cannot be read, an array that is missing, unknown or of another shape, pixels or labels out of
         range, NaN or infinity.
     """
+    if workload.weights is None:
+        parameters = draw_operands(network, workload.operands, seed, network.dtype).parameters
+        words = describe_operands(workload.operands, seed, network.dtype)
+    else:
+        parameters, words = load_weights(workload.weights, network), "trained weights"
+    if workload.data is None:
+        drawn = draw_operands(replace(network, parameters={}), workload.operands, seed, network.dtype)
+        return OperandSet(drawn.inputs, parameters, f"{words} on patches drawn from seed {seed}")
     images, labels = load_images(workload)
-    tokens = to_format("patches", cut_patches(images / PIXEL_MAX, workload.patch), network.dtype)
-    parameters = load_weights(workload.weights, network)
+    mean, deviation = np.asarray(workload.pixel_mean), np.asarray(workload.pixel_std)
+    pixels = (images.reshape(*images.shape[:3], workload.channels) / workload.pixel_max - mean) / deviation
     return OperandSet(
-        inputs={"patches": tokens},
+        inputs={"patches": to_format("patches", cut_patches(pixels, workload.patch), network.dtype)},
         parameters=parameters,
         labels=labels,
-        description=f"trained weights on the first {len(labels)} images of split {workload.split}",
+        description=f"{words} on the first {len(labels)} images of split {workload.split}",
     )
 
 
@@ -58,30 +65,34 @@ def load_weights(path: str, network: Network) -> Arrays:
 
 
 def load_images(workload: VisionWorkload) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Images [count, height, width] and labels [count] of the workload's split, checked against its sizes.
+    """Images [count, height, width], of several channels [count, height, width, channels], and labels [count] of the
+    workload's split, checked against its sizes.
 
     Raises
     ------
     OperandError
         For arrays that are missing or do not fit the workload.
     """
-    path, split = workload.data, workload.split
+    path, split = str(workload.data), workload.split
     stored = read_arrays(path, (f"{split}_images", f"{split}_labels"))
     images, labels = stored[f"{split}_images"], stored[f"{split}_labels"]
-    if images.ndim != 3 or labels.shape != images.shape[:1] or images.size == 0:
+    extents = "" if workload.channels == 1 else f", {workload.channels}"
+    fits = images.ndim == 3 if workload.channels == 1 else images.ndim == 4 and images.shape[3] == workload.channels
+    if not fits or labels.shape != images.shape[:1] or images.size == 0:
         raise OperandError(
-            f"{path}: {split}_images must be [count, height, width] and {split}_labels [count], found "
+            f"{path}: {split}_images must be [count, height, width{extents}] and {split}_labels [count], found "
             f"{list(images.shape)} and {list(labels.shape)}"
         )
-    _, height, width = images.shape
-    patch = workload.patch
-    if height % patch or width % patch or (height // patch) * (width // patch) != workload.sequence:
+    height, width = images.shape[1:3]
+    patch, patches = workload.patch, workload.sequence - workload.class_token
+    if height % patch or width % patch or (height // patch) * (width // patch) != patches:
+        beside = ", less the class token" if workload.class_token else ""
         raise OperandError(
-            f"{path}: images of {height} x {width} pixels do not make {workload.sequence} patches (workload.sequence) "
+            f"{path}: images of {height} x {width} pixels do not make {patches} patches (workload.sequence{beside}) "
             f"of {patch} x {patch} (workload.patch)"
         )
-    if images.min() < 0 or not images.max() <= PIXEL_MAX:
-        raise OperandError(f"{path}: pixels of {split}_images must lie in 0 .. {PIXEL_MAX}")
+    if images.min() < 0 or not images.max() <= workload.pixel_max:
+        raise OperandError(f"{path}: pixels of {split}_images must lie in 0 .. {workload.pixel_max:g}")
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= workload.classes:
         raise OperandError(f"{path}: {split}_labels must be integers in 0 .. {workload.classes - 1}")
     count = len(images) if workload.images is None else workload.images
@@ -96,10 +107,15 @@ def count_images(workload: VisionWorkload) -> int:
 
 
 def cut_patches(images: NDArray[Any], patch: int) -> NDArray[Any]:
-    """[count, height, width] to [count * patches, patch^2]: patches row by row, and pixels row by row within each."""
-    count, height, width = images.shape
-    parts = images.reshape(count, height // patch, patch, width // patch, patch).transpose(0, 1, 3, 2, 4)
-    return np.ascontiguousarray(parts).reshape(-1, patch * patch)
+    """[count, height, width] to [count * patches, patch^2]: patches row by row, and pixels row by row within each.
+
+    Images [count, height, width, channels] make [count * patches, patch^2 * channels], the channels of a pixel side by
+    side.
+    """
+    count, height, width, *channels = images.shape
+    parts = images.reshape(count, height // patch, patch, width // patch, patch, *channels).swapaxes(2, 3)
+    depth = patch * patch * (channels[0] if channels else 1)
+    return np.ascontiguousarray(parts).reshape(-1, depth)
 
 
 def accuracy(logits: NDArray[Any], labels: NDArray[np.int64]) -> float:

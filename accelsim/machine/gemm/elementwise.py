@@ -20,8 +20,8 @@ MAX_BLOCKS = 4096
 def elementwise_program(operation: Elementwise, gpu: Gpu, caches: Caches, launch: str) -> DeviceProgram:
     """Program of one element-wise operation.
 
-    Inputs count as activations for the state of L2. Arithmetic runs on the CUDA cores at two operations for each
-    multiply-accumulate of their fp32 rate, and overlaps with the loads.
+    Inputs count as activations for the state of L2, but for those that the operation calls cold. Arithmetic runs on the
+    CUDA cores at two operations for each multiply-accumulate of their fp32 rate, and overlaps with the loads.
     """
     clock = Clockwork(gpu)
     loads = max(1, -(-operation.bytes_read // STEP_BYTES))
@@ -31,6 +31,7 @@ def elementwise_program(operation: Elementwise, gpu: Gpu, caches: Caches, launch
     warm = np.empty(0, np.int64)
     if caches.activations == "warm":
         newest = np.cumsum(tile_bytes[::-1])[::-1] <= gpu.l2.capacity
+        newest &= np.cumsum(tile_bytes) > operation.cold_bytes
         warm = np.flatnonzero(newest).astype(np.int64)
     return DeviceProgram(
         **clock.machine(),
