@@ -199,6 +199,17 @@ def test_a_row_keeps_its_largest_and_of_equals_the_first(theta: list[int], perce
     assert min(np.array(theta)[kept]) >= max(np.array(theta)[~kept], default=-5)
 
 
+@quick
+@given(shapes, st.integers(0, 2**32 - 1), st.floats(0, 0.99), st.floats(0, 0.99))
+def test_a_larger_share_prunes_what_a_smaller_one_does_and_more(
+    shape: tuple[int, int, int], seed: int, one: float, other: float
+) -> None:
+    operands, (low, high) = draw(shape, seed), sorted((one, other))
+    more, fewer = (hdp_attention(*operands, selection="top_k", top_k_ratio=ratio).block_kept for ratio in (low, high))
+    assert not (fewer & ~more).any()
+    np.testing.assert_array_equal(more.sum(axis=2), kept_of_row(more.shape[2], low))
+
+
 def test_thresholds_of_heads_as_means_and_as_sums() -> None:
     operands = draw((4, 12, 4), 21)
     importance = hdp_attention(*operands).head_importance

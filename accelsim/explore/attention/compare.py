@@ -159,9 +159,9 @@ def _threshold(
     if not pruning:
         return unit, Threshold("off")
     target = keep_ratio if keep_ratio is not None else unit.keep_ratio if thresholds == "cited" else None
-    if accelerator.knob is None:
+    knob = accelerator.knob_of(unit)
+    if knob is None:
         return unit, Threshold("own")
     if target is None:
-        path = accelerator.knob.path
-        return unit, Threshold("own", path, float(value_at(unit, path)))
+        return unit, Threshold("own", knob.path, float(value_at(unit, knob.path)))
     return solve(accelerator, unit, operands.layers, target)

@@ -160,6 +160,10 @@ class Accelerator(ABC, Generic[UnitT]):
     def closed_form_cycles(self, unit: UnitT, work: Work) -> float:
         """The unit's own formula for one layer's cycles, computed apart from the simulation."""
 
+    def knob_of(self, unit: UnitT) -> Knob | None:
+        """The knob of this unit; accelerators whose options choose among several override this."""
+        return self.knob
+
     def keep_ratio(self, unit: UnitT, layers: Sequence[Operands]) -> float:
         """Share kept on these operands; units whose decision is cheaper than their output override this."""
         work = self.execute(unit, layers)

@@ -94,6 +94,10 @@ class Hdp(Accelerator[HdpUnit]):
         except ValueError as error:
             raise OperandError(f"HDP: {error}") from None
 
+    def knob_of(self, unit: HdpUnit) -> Knob | None:
+        """The row threshold, or the share of each row where that is what prunes."""
+        return Knob("hdp.top_k_ratio", 0.0, 0.999) if unit.hdp.selection == "top_k" else self.knob
+
     def keep_ratio(self, unit: HdpUnit, layers: Sequence[Operands]) -> float:
         """Share of pairs kept; decided from integer parts, so that nothing is attended to."""
         return float(np.mean([self._kept(unit, operands, layer) for layer, operands in enumerate(layers)]))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from accelsim.config.hardware import HdpUnit
 from accelsim.config.loader import load_attention_unit, load_energy
 from accelsim.errors import ConfigError, MappingError, OperandError
+from accelsim.explore.attention.thresholds import solve
 from accelsim.kernels.hdp_counts import HdpCounts, counts_of_mask, dense_counts, seeded_masks
 from accelsim.machine.attention.accelerator import Operands
 from accelsim.machine.attention.dense import DENSE
@@ -128,6 +129,14 @@ def test_layers_have_thresholds_and_mean_keys_of_their_own(tmp_path: Any) -> Non
         HDP.execute(unit("hdp_edge", f"hdp.key_means={path}", "hdp.center_keys=static"), [*layers, layers[0]])
     with pytest.raises(OperandError, match=r"\[3, 8\]"):
         HDP.execute(unit("hdp_edge", f"hdp.key_means={path}", "hdp.center_keys=static"), [draw(3, 12, 8)])
+
+
+def test_a_share_kept_is_solved_by_whatever_prunes() -> None:
+    operands = draw(2, 40, 8)
+    for changes, path in (((), "hdp.rho_b"), (("hdp.selection=top_k",), "hdp.top_k_ratio")):
+        solved, found = solve(HDP, unit("hdp_edge", *changes), (operands,), 0.4)
+        assert found.path == path
+        assert HDP.keep_ratio(solved, [operands]) == pytest.approx(0.4, abs=0.01)
 
 
 def test_padding_is_told_apart() -> None:

@@ -68,8 +68,15 @@ units = st.fixed_dictionaries(
         "dram_latency": st.sampled_from(["0 ns", "80 ns"]),
         "clock": st.sampled_from(["1 GHz", "0.7 GHz"]),
         "head_decision": st.sampled_from(["barrier", "speculative"]),
+        "integer_scores": st.sampled_from(["spilled", "recomputed"]),
+        "integer_dataflow": st.sampled_from(["output_stationary", "weight_stationary", "input_stationary"]),
     }
 )
+arrays = st.sampled_from(
+    [{}, {}, {"shared_array": True}, {"integer_rows": 8, "integer_columns": 2}, {"integer_rows": 2}]
+)
+"""Of integer scores."""
+units = st.builds(lambda sizes, array: sizes | array, units, arrays)
 works = st.builds(
     make_work,
     heads=st.integers(1, 7),
