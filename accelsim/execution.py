@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.config.options import Hdp
 from accelsim.config.scheme import RunConfig
 from accelsim.errors import OperandError
 from accelsim.kernels.formats import round_to_format
 from accelsim.kernels.fused_attention import fused_attention
 from accelsim.kernels.gemm import block_product
-from accelsim.kernels.hdp import fixed_point_attention, hdp_attention
+from accelsim.kernels.hdp import HdpValues, fixed_point_attention, hdp_attention
 from accelsim.kernels.hdp_counts import HdpCounts, block_count, counts_of_mask, dense_counts, seeded_masks
 from accelsim.kernels.hdp_padding import (
     counts_of_padded_mask,
@@ -51,6 +52,12 @@ class HeadMasks:
     counts: HdpCounts
     real_length: NDArray[np.int64] | None = None
     """[heads] real tokens of each head's sequence; None when nothing is padded."""
+    guarded: NDArray[np.bool_] | None = None
+    """[heads] which HDP's guard has made keep everything; None without a guard."""
+    unguarded: HdpCounts | None = None
+    """What the heads would do by the same decisions without the guard."""
+    dense: bool = False
+    """Whether scores are whole products, with no decision before them."""
 
 
 @dataclass(frozen=True)
@@ -216,15 +223,44 @@ def attention_on_unit(
         **options.switches(layer),
         key_means=key_means_of(options, known, each, layer, attention.name if attention else None),
     )
-    work = HeadMasks(values.block_kept, values.head_kept, values.counts, lengths)
+    work = HeadMasks(
+        values.block_kept,
+        values.head_kept,
+        values.counts,
+        lengths,
+        values.guarded,
+        _unguarded(values, options, query, lengths),
+    )
     return UnitValues(values.output, work, values.saturated)
+
+
+def _unguarded(
+    values: HdpValues, options: Hdp, query: FloatArray, lengths: NDArray[np.int64] | None
+) -> HdpCounts | None:
+    if values.decided is None:
+        return None
+    kept = values.decided
+    return _counts_of(kept, kept.any(axis=(1, 2)), options, (query.shape[1], query.shape[2]), lengths)
+
+
+def _counts_of(
+    kept: NDArray[np.bool_],
+    alive: NDArray[np.bool_],
+    options: Hdp,
+    shape: tuple[int, int],
+    lengths: NDArray[np.int64] | None,
+) -> HdpCounts:
+    switches: dict[str, Any] = {"approximation": options.approximation, "pruned_score": options.pruned_score}
+    if lengths is None:
+        return counts_of_mask(kept, alive, *shape, **switches)
+    return counts_of_padded_mask(kept, alive, *shape, lengths, **switches)
 
 
 def _dense_heads(heads: int, n: int, head_dim: int) -> HeadMasks:
     """Everything kept."""
     nb = block_count(n)
     kept, alive = np.ones((heads, nb, nb), np.bool_), np.ones(heads, np.bool_)
-    return HeadMasks(kept, alive, dense_counts(heads, n, head_dim))
+    return HeadMasks(kept, alive, dense_counts(heads, n, head_dim), dense=True)
 
 
 def _unvalued_heads(attention: Attention, config: RunConfig, index: int) -> HeadMasks:
@@ -246,11 +282,8 @@ def _unvalued_heads(attention: Attention, config: RunConfig, index: int) -> Head
             kept, alive = seeded_masks(heads, attention.sequence, *ratios, (config.seed, index))
         else:
             kept, alive = seeded_masks_padded(lengths, attention.sequence, *ratios, (config.seed, index))
-    shape = attention.sequence, attention.head_dim
-    switches: dict[str, Any] = {"approximation": options.approximation, "pruned_score": options.pruned_score}
-    if lengths is None:
-        return HeadMasks(kept, alive, counts_of_mask(kept, alive, *shape, **switches))
-    return HeadMasks(kept, alive, counts_of_padded_mask(kept, alive, *shape, lengths, **switches), lengths)
+    counts = _counts_of(kept, alive, options, (attention.sequence, attention.head_dim), lengths)
+    return HeadMasks(kept, alive, counts, lengths)
 
 
 def execute(plan: NetworkPlan, config: RunConfig, operands: OperandSet | None) -> Execution:

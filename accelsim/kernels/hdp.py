@@ -66,6 +66,8 @@ class HdpValues:
     """Numbers of Q, K and V that the format could not hold."""
     guarded: BoolArray | None = None
     """[heads] which the guard has made keep everything; None without a guard."""
+    decided: BoolArray | None = None
+    """[heads, nb, nb] what would be kept without the guard, nothing of pruned heads; None without a guard."""
 
 
 def _check_shapes(query: FloatArray, key: FloatArray, value: FloatArray) -> None:
@@ -275,8 +277,9 @@ def hdp_attention(
         tau_normalised=tau_normalised,
         keep_importance=keep_importance or guard_margin is not None,
     )
-    masks, guarded = (decision.block_kept, decision.head_kept), None
+    masks, guarded, decided = (decision.block_kept, decision.head_kept), None, None
     if guard_margin is not None:
+        decided = decision.block_kept
         guarded = uncertain_heads(
             decision,
             selection=selection,
@@ -286,11 +289,11 @@ def hdp_attention(
             margin=guard_margin,
             share=guard_share,
         )
-        masks = masks[0] | guarded[:, None, None], masks[1] | guarded
+        masks = decided | guarded[:, None, None], decision.head_kept | guarded
     output = attend(parts, *masks, pruned_score=pruned_score, approximation=approximation, exponential=exponential)
     counts = counts_of_mask(*masks, *query.shape[1:], approximation=approximation, pruned_score=pruned_score)
     importances = decision.head_importance, decision.importance if keep_importance else None
-    return HdpValues(output, *masks, *importances, counts, parts.saturated, guarded)
+    return HdpValues(output, *masks, *importances, counts, parts.saturated, guarded, decided)
 
 
 def fixed_point_attention(

@@ -106,7 +106,8 @@ def hdp_attention_padded(
     output = np.zeros(query.shape, dtype=np.float32)
     block_kept = np.zeros((heads, nb, nb), dtype=np.bool_)
     head_kept, importance = np.zeros(heads, dtype=np.bool_), np.zeros(heads)
-    guarded = None if options.get("guard_margin") is None else np.zeros(heads, dtype=np.bool_)
+    guards = options.get("guard_margin") is not None
+    guarded, decided = (np.zeros(heads, dtype=np.bool_), np.zeros_like(block_kept)) if guards else (None, None)
     counts, saturated = _empty_counts(heads, n), 0
     for length in np.unique(lengths).tolist():
         group, side = np.flatnonzero(lengths == length), block_count(length)
@@ -116,11 +117,11 @@ def hdp_attention_padded(
         block_kept[group, :side, :side] = part.block_kept
         head_kept[group], importance[group] = part.head_kept, part.head_importance
         saturated += part.saturated
-        if guarded is not None:
-            guarded[group] = part.guarded
+        if guarded is not None and decided is not None:
+            guarded[group], decided[group, :side, :side] = part.guarded, part.decided
         _put(counts, part.counts, group, side)
     whole = _whole_scores(counts, n, head_dim)
-    return HdpValues(output, block_kept, head_kept, importance, None, whole, saturated, guarded)
+    return HdpValues(output, block_kept, head_kept, importance, None, whole, saturated, guarded, decided)
 
 
 def fixed_point_attention_padded(

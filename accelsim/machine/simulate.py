@@ -198,12 +198,12 @@ def link_bytes(attention: Attention) -> int:
 def _unit_run(attention: Attention, execution: Execution, config: RunConfig) -> UnitRun:
     unit, options = config.hardware.attention_unit, config.hdp
     assert unit is not None
-    counts, shape = execution.heads[attention.name].counts, (attention.sequence, attention.head_dim)
+    heads, shape = execution.heads[attention.name], (attention.sequence, attention.head_dim)
     bits = {"integer_bits": options.integer_bits, "fraction_bits": options.fraction_bits}
-    if config.scheme == "dense_on_unit":
+    if heads.dense:
         work = dense_work(attention.batch * attention.heads, *shape, **bits)
     else:
-        work = hdp_work(counts, *shape, **bits)
+        work = hdp_work(heads.counts, *shape, **bits)
     return UnitRun(attention.name, simulate_hdp(unit, work), link_bytes(attention))
 
 

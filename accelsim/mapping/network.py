@@ -70,6 +70,7 @@ def check_scheme(network: Network, config: RunConfig) -> None:
         if scheme != "dense_on_unit":
             _check_ratios(config)
             _check_thresholds(network, config)
+            _check_guard(network, config)
     if prunes_weights(scheme) and not prunable(network):
         raise MappingError(f"scheme {scheme} prunes weights, and workload {network.name} has none")
     if config.pattern_options is not None:
@@ -102,6 +103,18 @@ def _check_thresholds(network: Network, config: RunConfig) -> None:
                 f"hdp.{key} lists {len(given)} thresholds, and workload {network.name} has {layers} attention layers; "
                 "give one for each, or a single number for all"
             )
+
+
+def _check_guard(network: Network, config: RunConfig) -> None:
+    """A guard looks at values; one of inputs at those of a classifier."""
+    guard = config.hdp.guard
+    if guard != "none" and not config.values:
+        raise MappingError(f"hdp.guard {guard} decides by values; run with values, or leave the guard out")
+    if guard == "input" and (getattr(config.workload, "classes", None) or 0) < 2:
+        raise MappingError(
+            f"hdp.guard input compares the two largest outputs of a classifier, and workload {network.name} has none "
+            "of at least two classes; take guard head"
+        )
 
 
 class _Planner:

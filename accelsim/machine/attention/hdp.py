@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from accelsim.config.hardware import HdpUnit
-from accelsim.errors import OperandError
+from accelsim.errors import MappingError, OperandError
 from accelsim.kernels.hdp import HdpValues, hdp_attention, split_operands
 from accelsim.kernels.hdp_counts import block_sizes
 from accelsim.kernels.hdp_decision import decide
@@ -64,6 +64,8 @@ class Hdp(Accelerator[HdpUnit]):
 
     def _layer(self, unit: HdpUnit, operands: Operands, layer: int, pruning: bool) -> HdpWork:
         self.check(unit, operands)
+        if unit.hdp.guard == "input":
+            raise MappingError("hdp.guard input compares outputs of a network, and here is attention alone; take head")
         options = unit.hdp.switches(layer)
         options["key_means"] = key_means_of(unit.hdp, operands.key, operands.heads, layer)
         if not pruning:
@@ -103,7 +105,7 @@ class Hdp(Accelerator[HdpUnit]):
         return float(np.mean([self._kept(unit, operands, layer) for layer, operands in enumerate(layers)]))
 
     def _kept(self, unit: HdpUnit, operands: Operands, layer: int) -> float:
-        if operands.real_length is not None:
+        if operands.real_length is not None or unit.hdp.guard != "none":
             return self._layer(unit, operands, layer, True).keep_ratio
         self.check(unit, operands)
         options = unit.hdp.switches(layer)
