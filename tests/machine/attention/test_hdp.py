@@ -139,6 +139,15 @@ def test_a_share_kept_is_solved_by_whatever_prunes() -> None:
         assert HDP.keep_ratio(solved, [operands]) == pytest.approx(0.4, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [("hdp.tau_h=20",), ("hdp.preset=robust",), ("hdp.selection=top_k",), ("hdp.rho_b=0.3", "hdp.importance=signed")],
+)
+def test_the_share_kept_is_what_execute_keeps(changes: tuple[str, ...]) -> None:
+    operands, machine = draw(3, 33, 8), unit("hdp_edge", *changes)
+    assert HDP.keep_ratio(machine, [operands]) == HDP.execute(machine, [operands])[0].keep_ratio
+
+
 def test_padding_is_told_apart() -> None:
     operands = draw(2, 16, 8, real_length=np.array([5, 16]))
     (work,) = HDP.execute(unit(), [operands])
