@@ -240,7 +240,7 @@ def _unguarded(
     if values.decided is None:
         return None
     kept = values.decided
-    return _counts_of(kept, kept.any(axis=(1, 2)), options, (query.shape[1], query.shape[2]), lengths)
+    return _counts_of(kept, np.asarray(kept.any(axis=(1, 2))), options, (query.shape[1], query.shape[2]), lengths)
 
 
 def _counts_of(

@@ -1,32 +1,36 @@
 """The whole of accelsim in five calls: describe, plan, execute, simulate, account."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from accelsim.config.hardware import System
 from accelsim.config.imagined import with_imagined_unit
-from accelsim.config.loader import load_config, load_energy, load_library
+from accelsim.config.loader import load_config
 from accelsim.config.scheme import Engine, RunConfig, SchemeName
 from accelsim.config.workload import Workload
-from accelsim.energy.count import run_energy
+from accelsim.costing import Costing
 from accelsim.errors import OperandError
 from accelsim.execution import execute, parameters_of
-from accelsim.machine.simulate import simulate
+from accelsim.guard import guard, guard_summary
 from accelsim.mapping.network import check_scheme, plan_network, uses_unit
 from accelsim.model.build import build_network
 from accelsim.model.operand_files import workload_for_operands
 from accelsim.model.operands import prepare_operands
+from accelsim.per_input import latency_summary, time_each_input
 from accelsim.results import Comparison, Result
 from accelsim.tabulate import tabulate
 
 
-def run_config(config: RunConfig) -> Result:
+def run_config(config: RunConfig, *, each_input: bool = False) -> Result:
     """Run what a config describes.
 
     Parameters
     ----------
     config : RunConfig
         Machine, workload, scheme and options. The same config gives the same result, to the byte.
+    each_input : bool
+        Whether each input is timed by itself too (`Result.per_input`).
 
     Returns
     -------
@@ -42,24 +46,18 @@ def run_config(config: RunConfig) -> Result:
     network = build_network(config.workload)
     config = with_imagined_unit(config, network.dtype)
     check_scheme(network, config)
-    hardware = config.hardware
-    library, gpu_table = load_library(hardware.gpu.library), load_energy(hardware.gpu.energy)
-    sparse_library = None if hardware.gpu.sparse_library is None else load_library(hardware.gpu.sparse_library)
-    unit_table = load_energy(hardware.attention_unit.energy) if hardware.attention_unit else None
-    link = hardware.link
+    costing = Costing.of(config)
 
     operands = prepare_operands(network, config)
-    plan = plan_network(network, config, library, parameters_of(operands), sparse_library)
+    plan = plan_network(network, config, costing.library, parameters_of(operands), costing.sparse_library)
     execution = execute(plan, config, operands)
-    simulated = simulate(plan, execution, config, gpu_table)
-    energy = run_energy(
-        simulated,
-        gpu_table,
-        unit_table,
-        link.energy_per_byte if link else 0.0,
-        link.sources.get("energy_per_byte", "default") if link else "",
-    )
-    return tabulate(config, plan, operands, execution, simulated, energy)
+    guarded = guard(plan, execution, operands, costing)
+    simulated = costing.simulate(guarded.plan, guarded.execution)
+    energy = costing.energy(simulated)
+    result = tabulate(config, guarded.plan, guarded.operands, guarded.execution, simulated, energy)
+    alone = time_each_input(costing, plan, execution, operands, guarded) if each_input else None
+    added = guard_summary(guarded, simulated, costing) | latency_summary(alone)
+    return replace(result, summary=result.summary | added, per_input=alone)
 
 
 def run(
@@ -75,6 +73,7 @@ def run(
     masks: str | Path | None = None,
     sparsity: float | None = None,
     force: bool = False,
+    per_input: bool = False,
 ) -> Result:
     """Run one workload on one machine under one scheme.
 
@@ -100,6 +99,8 @@ def run(
         Short for ``SCHEME.sparsity=...`` (n_m has 1 - n/m).
     force : bool
         Whether sparse tensor cores are imagined on a machine without them; the result says so.
+    per_input : bool
+        Whether each input is timed by itself too: its table, and percentiles of latency.
 
     Returns
     -------
@@ -125,7 +126,7 @@ def run(
         sparsity=sparsity,
     )
     _check_sizes(config, sets)
-    return run_config(config)
+    return run_config(config, each_input=per_input)
 
 
 def _check_sizes(config: RunConfig, sets: Sequence[str]) -> None:

@@ -15,6 +15,8 @@ _ROWS: tuple[tuple[str, str, Callable[[object], str]], ...] = (
     ("80 % interval (us)", "latency_interval", str),
     ("of it attention (us)", "attention_latency_us", amount),
     ("cycles of the GEMM device", "cycles", lambda value: f"{value:,}"),
+    ("one input alone, median (us)", "latency_p50_us", amount),
+    ("one input alone, 95th percentile (us)", "latency_p95_us", amount),
     ("energy (uJ)", "energy_uj", amount),
     ("items per second", "items_per_s", amount),
     ("MACs, dense", "macs", count),
@@ -23,6 +25,10 @@ _ROWS: tuple[tuple[str, str, Callable[[object], str]], ...] = (
     ("weights pruned", "weight_sparsity", percent),
     ("blocks pruned", "block_ratio", percent),
     ("heads pruned", "head_ratio", percent),
+    ("heads kept by the guard", "guarded_heads", percent),
+    ("inputs run again by the guard", "guarded_inputs", percent),
+    ("what the guard adds (us)", "guard_latency_us", amount),
+    ("what the guard adds (uJ)", "guard_energy_uj", amount),
     ("integer products", "integer_products", count),
     ("cross products", "cross_products", count),
     ("PxV products", "value_products", count),
@@ -42,7 +48,7 @@ def run(result: "Result") -> None:
 
     summary = {**result.summary, "latency_interval": interval_of(result.summary)}
     title = f"{summary['workload']} on {summary['hardware']}, {summary['scheme']}"
-    rows = [(label, show(summary[key])) for label, key, show in _ROWS if summary[key] not in (None, "")]
+    rows = [(label, show(summary[key])) for label, key, show in _ROWS if summary.get(key) not in (None, "")]
     table(title, [Column("quantity"), Column("value", number=True)], rows)
     for device, rows_of in result.account.groupby("device", sort=False):
         shares = [

@@ -2,7 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from accelsim.cli import options, output, report
 
@@ -22,6 +24,9 @@ def run(
     operands: options.Operands = None,
     masks: options.Masks = None,
     force: options.Force = False,
+    per_input: Annotated[
+        bool, typer.Option("--per-input", help="Time each input by itself too: median and 95th percentile of latency.")
+    ] = False,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -44,6 +49,7 @@ def run(
         masks=masks,
         sparsity=sparsity,
         force=force,
+        per_input=per_input,
     )
     saved = None if out is None else result.save(out / folder_name(result))
     if json:

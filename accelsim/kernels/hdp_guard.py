@@ -52,8 +52,9 @@ def near_share(theta: IntArray, kept: BoolArray, selection: str, rho_b: float, m
     else:
         thresholds = row_thresholds(theta, rho_b)
     reach = margin * (theta.max(axis=1) - theta.min(axis=1))
-    near = (np.abs(theta - thresholds[:, None]) <= reach[:, None]) & ~kept.all(axis=1)[:, None]
-    return float(np.count_nonzero(near)) / near.size
+    prunes = np.logical_not(np.all(kept, axis=1, keepdims=True))
+    near = (np.abs(theta - thresholds[:, None]) <= reach[:, None]) & prunes
+    return float(np.count_nonzero(near)) / theta.size
 
 
 def uncertain_heads(
@@ -103,4 +104,4 @@ def uncertain_heads(
     for head in np.flatnonzero(decision.head_kept & ~uncertain):
         theta, kept = decision.importance[head], decision.block_kept[head]
         uncertain[head] = near_share(theta, kept, selection, rho_b, margin) > share
-    return uncertain & ~decision.block_kept.all(axis=(1, 2))
+    return uncertain & np.logical_not(np.asarray(decision.block_kept.all(axis=(1, 2))))

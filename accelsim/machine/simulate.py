@@ -195,7 +195,8 @@ def link_bytes(attention: Attention) -> int:
     return 4 * each * ELEMENT_BYTES[attention.dtype]
 
 
-def _unit_run(attention: Attention, execution: Execution, config: RunConfig) -> UnitRun:
+def unit_run(attention: Attention, execution: Execution, config: RunConfig) -> UnitRun:
+    """One attention on the attention unit, by the counts of its heads."""
     unit, options = config.hardware.attention_unit, config.hdp
     assert unit is not None
     heads, shape = execution.heads[attention.name], (attention.sequence, attention.head_dim)
@@ -242,7 +243,7 @@ def simulate(plan: NetworkPlan, execution: Execution, config: RunConfig, table: 
     for planned in plan.operations:
         operation = planned.operation
         if isinstance(operation, Attention) and planned.place == "attention_unit":
-            units.append(_unit_run(operation, execution, config))
+            units.append(unit_run(operation, execution, config))
             continue
         for kernel, counts in zip(planned.kernels, execution.counts[operation.name], strict=True):
             run = device.run(kernel, counts)

@@ -13,7 +13,7 @@ import pandas as pd
 from accelsim.errors import ResultError
 from accelsim.results.schema import INTERVAL, SCHEMA_VERSION, SUMMARY
 from accelsim.results.store import json_text, npz_bytes, read_folder, write_folder
-from accelsim.results.tables import REQUIRED, canonical, parquet_bytes, plain, records
+from accelsim.results.tables import OPTIONAL, REQUIRED, canonical, parquet_bytes, plain, records
 
 _DOCUMENT = "result.json"
 _ARRAYS = "arrays.npz"
@@ -42,6 +42,8 @@ class Result:
     """A row for each component and action."""
     output: np.ndarray | None = None
     """The workload's output; None without values."""
+    per_input: pd.DataFrame | None = None
+    """A row for each input timed by itself; None unless that was asked for."""
     masks: dict[str, np.ndarray] = field(default_factory=dict)
     """Which weights, blocks and heads were kept, by name."""
     provenance: dict[str, object] = field(default_factory=dict)
@@ -55,6 +57,8 @@ class Result:
         object.__setattr__(self, "summary", plain({**self.summary, **{key: self.summary.get(key) for key in INTERVAL}}))
         object.__setattr__(self, "provenance", plain(self.provenance))
         for name in REQUIRED:
+            object.__setattr__(self, name, canonical(name, getattr(self, name)))
+        for name in self._optional():
             object.__setattr__(self, name, canonical(name, getattr(self, name)))
 
     @property
@@ -86,7 +90,8 @@ class Result:
 
     def document(self) -> dict[str, object]:
         """The run as a JSON document (`accelsim.results.schema.RUN_SCHEMA`): the summary's keys at the top level."""
-        tables = {name: records(getattr(self, name)) for name in ("account", "units", "energy")}
+        names = ("account", "units", "energy", *self._optional())
+        tables = {name: records(getattr(self, name)) for name in names}
         return {"schema_version": SCHEMA_VERSION, **self.summary, **tables, "provenance": self.provenance}
 
     def to_json(self) -> str:
@@ -95,7 +100,10 @@ class Result:
 
     def equals(self, other: "Result") -> bool:
         """Whether both hold the same numbers, texts, tables and arrays."""
-        same_tables = all(getattr(self, name).equals(getattr(other, name)) for name in REQUIRED)
+        tables = (*REQUIRED, *self._optional())
+        same_tables = self._optional() == other._optional() and all(
+            getattr(self, name).equals(getattr(other, name)) for name in tables
+        )
         mine, theirs = self._arrays(), other._arrays()
         return (
             same_tables
@@ -109,7 +117,7 @@ class Result:
         """What `save` writes, by file name: JSON, a Parquet file for each table, and the arrays as .npz."""
         document = {"schema_version": SCHEMA_VERSION, "summary": self.summary, "provenance": self.provenance}
         contents = {_DOCUMENT: json_text(document).encode()}
-        contents |= {f"{name}.parquet": parquet_bytes(getattr(self, name)) for name in REQUIRED}
+        contents |= {f"{name}.parquet": parquet_bytes(getattr(self, name)) for name in (*REQUIRED, *self._optional())}
         return contents | {_ARRAYS: npz_bytes(self._arrays())}
 
     def save(self, folder: str | Path) -> Path:
@@ -148,7 +156,11 @@ class Result:
             version = document.get("schema_version")
             if version != SCHEMA_VERSION:
                 raise ResultError(f"{where / _DOCUMENT}: format {version}; this accelsim reads {SCHEMA_VERSION}")
-            tables = {name: pd.read_parquet(io.BytesIO(files[f"{name}.parquet"])) for name in REQUIRED}
+            tables = {
+                name: pd.read_parquet(io.BytesIO(files[f"{name}.parquet"]))
+                for name in (*REQUIRED, *OPTIONAL)
+                if f"{name}.parquet" in files
+            }
             arrays = _read_arrays(files[_ARRAYS])
             return cls(
                 summary=document["summary"],
@@ -159,6 +171,10 @@ class Result:
             )
         except (ValueError, KeyError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise ResultError(f"{where}: cannot be read as a result ({error})") from error
+
+    def _optional(self) -> list[str]:
+        """Names of the tables of `OPTIONAL` that it has."""
+        return [name for name in OPTIONAL if getattr(self, name) is not None]
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {f"{_MASK}{name}": np.asarray(mask) for name, mask in self.masks.items()}

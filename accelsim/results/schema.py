@@ -60,9 +60,15 @@ gets null."""
 LATER: dict[str, dict[str, Any]] = {
     "imagined": {"type": ["string", "null"]},
     "imbalance_percent": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
+    "latency_p50_us": {"type": ["number", "null"], "minimum": 0},
+    "latency_p95_us": {"type": ["number", "null"], "minimum": 0},
+    "guard": {"enum": ["head", "input", None]},
+    **dict.fromkeys(("guarded_heads", "guarded_inputs"), _SHARE),
+    **dict.fromkeys(("guard_latency_us", "guard_energy_uj"), _OPTIONAL_NUMBER),
 }
-"""Keys that older results lack: what a run imagined of its machine (``--force``), and the share of the SMs' time in
-products that they wait for thread blocks of more k-steps."""
+"""Keys that older results lack: what a run imagined of its machine (``--force``); the share of the SMs' time in
+products that they wait for thread blocks of more k-steps; percentiles of latency over inputs that were timed one by
+one; HDP's guard, the share of heads or inputs that it let fall back, and what the run takes more for it."""
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _VERSION = {"const": SCHEMA_VERSION}
@@ -80,6 +86,7 @@ RUN_SCHEMA: dict[str, Any] = {
         "account": _TABLE,
         "units": _TABLE,
         "energy": _TABLE,
+        "per_input": _TABLE,
         "provenance": {"type": "object"},
     },
     "required": ["schema_version", *SUMMARY, *INTERVAL, "account", "units", "energy", "provenance"],
@@ -249,6 +256,8 @@ _UNIT: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("utilization", "simulated_utilization"), _SHARE),
     **dict.fromkeys(("energy_uj", "core_energy_uj", "max_rel_error", "rms_rel_error"), _AMOUNT),
     **dict.fromkeys(("gop_per_j", "core_gop_per_j", "gops_per_mm2", "published_gops"), _OPTIONAL_AMOUNT),
+    **dict.fromkeys(("decision_cycles", "saved_cycles"), _OPTIONAL_NUMBER),
+    **dict.fromkeys(("decision_energy_uj", "saved_energy_uj"), _OPTIONAL_NUMBER),
     **{key: {"type": ["string", "null"]} for key in ("published_source", "cited_source", "threshold_path")},
     "threshold": {"enum": ["solved", "own", "off"]},
     **dict.fromkeys(("threshold_value", "threshold_target"), _OPTIONAL_NUMBER),

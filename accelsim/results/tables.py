@@ -42,6 +42,15 @@ REQUIRED: dict[str, dict[str, str]] = {
 }
 """Columns that every table has, with what they hold."""
 
+OPTIONAL: dict[str, dict[str, str]] = {
+    "per_input": {
+        "item": "Index of the input.",
+        "latency_us": "Of this input by itself, at a batch of one.",
+        "energy_uj": "Likewise.",
+    },
+}
+"""Tables that a result may lack, with the columns that they have."""
+
 _UNITS = {
     "us": "us",
     "uj": "uJ",
@@ -73,7 +82,7 @@ def canonical(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     name : str
-        A key of `REQUIRED`.
+        A key of `REQUIRED` or `OPTIONAL`.
     frame : pandas.DataFrame
         Copied, never changed. An empty frame without columns gets the required ones.
 
@@ -82,7 +91,7 @@ def canonical(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     ValueError
         When a required column is missing or a column mixes types.
     """
-    required = REQUIRED[name]
+    required = (REQUIRED | OPTIONAL)[name]
     if frame.empty and not len(frame.columns):
         frame = pd.DataFrame({column: pd.Series(dtype="str") for column in required})
     missing = [column for column in required if column not in frame.columns]
