@@ -71,6 +71,13 @@ class UnitResult:
     spilled_bytes: int
     energy_by_action: dict[str, float]
     """Microjoules."""
+    decision_cycles: float | None
+    """By which deciding makes the run longer; None, as the next three, where it is not told apart (all but HDP)."""
+    saved_cycles: float | None
+    """By which the run is shorter than dense attention on the same unit, the decision paid for."""
+    decision_energy_uj: float | None
+    saved_energy_uj: float | None
+    """Before the decision is paid for."""
     default_energies: list[str]
     """Actions whose energy is a default."""
     max_rel_error: float
@@ -177,6 +184,7 @@ class AttentionComparison:
                 notes.append(
                     f"{found.unit} at {found.sequence}: {found.saturated} numbers of Q, K and V saturated its format."
                 )
+        notes += [text for found in self.units if (text := _decided(found))]
         notes += dict.fromkeys(f"{found.unit}: {remark}" for found in self.units for remark in found.remarks)
         defaults = sorted({action for found in self.units for action in found.default_energies})
         if defaults:
@@ -219,3 +227,17 @@ class AttentionComparison:
         }
         write_folder(Path(folder), files | dict(figures or {}))
         return Path(folder)
+
+
+def _decided(found: UnitResult) -> str | None:
+    """What deciding costs a unit and what pruning saves it, in words."""
+    cost, saved = found.decision_energy_uj, found.saved_energy_uj
+    if found.decision_cycles is None or found.saved_cycles is None or cost is None or saved is None:
+        return None
+    shorter = found.saved_cycles / (found.cycles + found.saved_cycles)
+    pace = f"{shorter:.0%} shorter" if shorter >= 0 else f"{-shorter:.0%} longer"
+    alone = found.decision_cycles / found.cycles
+    return (
+        f"{found.unit} at {found.sequence}: {pace} than dense attention on the same unit, {alone:.0%} of its time for "
+        f"deciding alone; deciding costs {cost:.3g} uJ and pruning saves {saved:.3g} uJ."
+    )

@@ -87,6 +87,10 @@ def measure_gpu(system: System, layers: tuple[Operands, ...], exact: tuple[NDArr
         gops_per_mm2=None if gpu.area is None else gops / gpu.area,
         dram_bandwidth=float(gpu.dram.bandwidth),
         **_energy(results, macs),
+        decision_cycles=None,
+        saved_cycles=None,
+        decision_energy_uj=None,
+        saved_energy_uj=None,
         max_rel_error=max(max_rel_error(output, wanted) for output, wanted in pairs),
         rms_rel_error=float(
             np.sqrt(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from accelsim.config.attention_unit import AttentionUnit
 from accelsim.config.hardware import EnergyTable
-from accelsim.energy.account import EnergyItem, dynamic_energy, static_energy
+from accelsim.energy.account import PICO, EnergyItem, dynamic_energy, static_energy
 from accelsim.errors import OperandError
 from accelsim.explore.attention.comparison import UnitResult
 from accelsim.explore.attention.thresholds import Threshold
@@ -59,6 +59,7 @@ def measure(
         **_kept(works),
         **_speed(unit, accelerator.multipliers(unit), works, runs, closed),
         **_cost(items, works, runs),
+        **_decision(accelerator, unit, works, table),
         max_rel_error=max(max_rel_error(work.output, wanted) for work, wanted in zip(works, exact, strict=True)),
         rms_rel_error=_rms(works, exact),
         published_gops=unit.published_gops,
@@ -150,6 +151,21 @@ def _cost(items: list[EnergyItem], works: tuple[Work, ...], runs: list[Attention
         "spilled_bytes": sum(run.spilled_bytes for run in runs),
         "energy_by_action": by_action,
         "default_energies": sorted({item.action for item in items if item.source.startswith("default")}),
+    }
+
+
+def _decision(
+    accelerator: Accelerator[Any], unit: AttentionUnit, works: tuple[Work, ...], table: EnergyTable
+) -> dict[str, Any]:
+    """What deciding costs and saves, over all layers."""
+    told = [told for work in works if (told := accelerator.decision(unit, work)) is not None]
+    if not told:
+        return dict.fromkeys(("decision_cycles", "saved_cycles", "decision_energy_uj", "saved_energy_uj"))
+    return {
+        "decision_cycles": sum(one.decision_cycles for one in told),
+        "saved_cycles": sum(one.saved_cycles for one in told),
+        "decision_energy_uj": PICO * sum(one.decision_energy(table.actions) for one in told),
+        "saved_energy_uj": PICO * sum(one.saved_energy(table.actions) for one in told),
     }
 
 

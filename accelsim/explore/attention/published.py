@@ -72,8 +72,9 @@ def published_conditions(
     found: list[Conditions] = []
     for each in units:
         unit = load_attention_unit(each)
-        knob = accelerator_of(unit.algorithm).knob or accelerator_of(unit.algorithm).ratio
-        if unit.published_gops is not None and knob is not None:
+        accelerator = accelerator_of(unit.algorithm)
+        turned = accelerator.knob_of(unit) or accelerator.ratio
+        if unit.published_gops is not None and turned is not None:
             results = throughputs(unit, sequence=sequence, heads=heads, head_dim=head_dim, seed=seed)
             ways = [(counting, projections) for counting in COUNTINGS for projections in (False, True)]
             found += [_conditions(unit, results, *way) for way in ways]
@@ -92,7 +93,7 @@ def throughputs(
     for share in KEPT:
         if share == 1:
             ready, threshold = unit, Threshold("off")
-        elif accelerator.knob is not None:
+        elif accelerator.knob_of(unit) is not None:
             ready, threshold = solve(accelerator, unit, drawn.layers, share)
         else:
             # Queries and keys of pruned tokens go together, so the pairs are the square of the tokens.

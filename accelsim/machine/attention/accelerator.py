@@ -9,7 +9,7 @@ its pipeline. The parts that accelerators share are beside it: `parts` (clock, D
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,24 @@ class Work:
     def keep_ratio(self) -> float:
         """Share of all pairs that is kept."""
         return float(self.kept_pairs.sum()) / (self.heads * self.sequence * self.sequence)
+
+
+class Decision(Protocol):
+    """What deciding costs against what it saves, next to dense attention on the same unit."""
+
+    @property
+    def decision_cycles(self) -> float:
+        """By which deciding makes the run longer."""
+
+    @property
+    def saved_cycles(self) -> float:
+        """By which the run is shorter than dense attention, the decision paid for."""
+
+    def decision_energy(self, energies: Mapping[str, float]) -> float:
+        """Dynamic energy of deciding, in the unit of `energies`, by action."""
+
+    def saved_energy(self, energies: Mapping[str, float]) -> float:
+        """Dynamic energy that pruning saves before the decision is paid for."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +186,10 @@ class Accelerator(ABC, Generic[UnitT]):
         """Share kept on these operands; units whose decision is cheaper than their output override this."""
         work = self.execute(unit, layers)
         return float(np.mean([part.keep_ratio for part in work]))
+
+    def decision(self, unit: UnitT, work: Work) -> Decision | None:
+        """What deciding costs and saves on one layer; None where it is not told apart."""
+        return None
 
     def remarks(self, unit: UnitT, works: Sequence[Work]) -> list[str]:
         """What a reader should know of this work beyond its figures, one sentence each."""

@@ -14,6 +14,7 @@ from accelsim.kernels.hdp_decision import decide
 from accelsim.kernels.hdp_padding import BlockRatios, block_ratios, hdp_attention_padded
 from accelsim.machine.attention.accelerator import Accelerator, Knob, Multipliers, Operands, Work
 from accelsim.machine.attention.hdp_closed_form import closed_form_cycles
+from accelsim.machine.attention.hdp_overhead import DecisionOverhead, decision_overhead
 from accelsim.machine.attention.hdp_pipeline import simulate_hdp
 from accelsim.machine.attention.run import AttentionRun
 from accelsim.machine.attention.work import HeadWork, hdp_work
@@ -124,6 +125,11 @@ class Hdp(Accelerator[HdpUnit]):
     def simulate(self, unit: HdpUnit, work: Work) -> AttentionRun:
         assert isinstance(work, HdpWork)
         return simulate_hdp(unit, work.head_work)
+
+    def decision(self, unit: HdpUnit, work: Work) -> DecisionOverhead:
+        """See `accelsim.machine.attention.hdp_overhead`."""
+        assert isinstance(work, HdpWork)
+        return decision_overhead(unit, work.head_work)
 
     def closed_form_cycles(self, unit: HdpUnit, work: Work) -> float:
         """See `accelsim.machine.attention.hdp_closed_form`."""

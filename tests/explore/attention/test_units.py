@@ -56,7 +56,7 @@ def test_thresholds_reach_the_cited_share(name: str) -> None:
 def test_more_is_kept_in_one_direction_of_the_knob(name: str) -> None:
     unit = load_attention_unit(name)
     accelerator = accelerator_of(unit.algorithm)
-    knob = accelerator.knob or accelerator.ratio
+    knob = accelerator.knob_of(unit) or accelerator.ratio
     if knob is None:
         pytest.skip(f"{name} has nothing to turn")
     layers = draw(40, heads=3, head_dim=16).layers
