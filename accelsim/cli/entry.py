@@ -22,9 +22,11 @@ from accelsim.cli import (
     breakeven,
     calibrate,
     hardware,
+    import_model,
     output,
     prune,
     run,
+    study,
     sweep,
     validate,
     workload,
@@ -53,7 +55,9 @@ app.command("compare")(run.compare)
 app.command("sweep")(sweep.sweep)
 app.command("breakeven")(breakeven.breakeven)
 app.command("validate")(validate.validate)
+app.command("study")(study.study)
 app.command("prune")(prune.prune)
+app.command("import")(import_model.import_model)
 app.command("calibrate-hw")(calibrate.calibrate_hw)
 app.command("accuracy-hw")(accuracy.accuracy_hw)
 app.add_typer(attention.app, name="attention")

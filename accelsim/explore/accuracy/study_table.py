@@ -1,0 +1,196 @@
+"""What a study found: points with intervals, as a table, a document and a folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from accelsim.explore.accuracy.forward import BoolArray
+from accelsim.explore.accuracy.methods import CASCADES, CONTROLS, METHODS, Axis, Settings
+from accelsim.results.bootstrap import PairedInterval, paired_bootstrap
+from accelsim.results.schema import SCHEMA_VERSION
+from accelsim.results.store import json_text, npz_bytes, write_folder
+from accelsim.results.tables import csv_text
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    """A point that a method cannot have."""
+
+    method: str
+    asked: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """One method at one ratio, over all models. Shares are means over models."""
+
+    method: str
+    axis: Axis
+    asked: float
+    """Share that was to be pruned, of pairs (axis blocks) or heads."""
+    right: BoolArray
+    """[models, items] whether the answer is right."""
+    pairs_pruned: float
+    """Of pairs of real tokens, in all layers and heads."""
+    pairs_pruned_padded: float
+    """Of all pairs; those of padding count as pruned."""
+    heads_pruned: float
+    margin_change: float
+    """Mean absolute change of the margin (logit of the right class less the largest other) over the mean dense one."""
+    settings: tuple[Settings, ...]
+    """What the method was set to for each model."""
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over models and items."""
+        return float(self.right.mean())
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation of accuracy over models; None for one."""
+        return deviation(self.right)
+
+
+def deviation(right: BoolArray) -> float | None:
+    """Standard deviation of accuracy over models [models, items]; None for one model."""
+    return float(right.mean(axis=1).std(ddof=1)) if len(right) > 1 else None
+
+
+@dataclass(frozen=True)
+class Study:
+    """Points in the order of methods and ratios, and what they refer to."""
+
+    workloads: tuple[str, ...]
+    split: str
+    calibration: str
+    calibration_items: int
+    dense: BoolArray
+    """[models, items] whether the dense answer is right."""
+    points: tuple[Point, ...]
+    unreachable: tuple[Unreachable, ...]
+    seed: int
+
+    def at(self, method: str, asked: float) -> Point:
+        """One point.
+
+        Raises
+        ------
+        KeyError
+            When it was not run, or could not be.
+        """
+        for point in self.points:
+            if (point.method, point.asked) == (method, asked):
+                return point
+        raise KeyError(f"{method} at {asked:g} was not run")
+
+    def loss(self, point: Point) -> PairedInterval:
+        """Accuracy lost to dense attention, as a share, with its interval of 95 %."""
+        return paired_bootstrap(self.dense, point.right, seed=self.seed)
+
+    def gain(self, point: Point, other: str) -> PairedInterval | None:
+        """Accuracy beyond that of another method at the same asked ratio; None where there is no such point."""
+        try:
+            against = self.at(other, point.asked)
+        except KeyError:
+            return None
+        return paired_bootstrap(point.right, against.right, seed=self.seed)
+
+    @cached_property
+    def records(self) -> tuple[dict[str, object], ...]:
+        """A record for each point: shares and accuracies are numbers from 0 to 1."""
+        return tuple(self._record(point) for point in self.points)
+
+    def _record(self, point: Point) -> dict[str, object]:
+        record: dict[str, object] = {
+            "axis": point.axis,
+            "method": point.method,
+            "asked": point.asked,
+            "pairs_pruned": point.pairs_pruned,
+            "pairs_pruned_padded": point.pairs_pruned_padded,
+            "heads_pruned": point.heads_pruned,
+            "accuracy": point.accuracy,
+            "accuracy_deviation": point.deviation,
+            "margin_change": point.margin_change,
+        }
+        record |= _interval("loss", self.loss(point))
+        for name, others in (("gain_over_random", CONTROLS), ("gain_over_cascade", CASCADES)):
+            other = others[point.axis]
+            record |= _interval(name, None if other == point.method else self.gain(point, other))
+        return record
+
+    def to_frame(self) -> pd.DataFrame:
+        """`records` as a table."""
+        return pd.DataFrame(list(self.records))
+
+    def notes(self) -> list[str]:
+        """What a reader of the table should know, and what the cascade comes to beside HDP's head thresholds."""
+        models = len(self.workloads)
+        drawn = f"{models} seeds and all inputs" if models > 1 else "inputs, of one seed"
+        notes = [
+            f"Thresholds were solved on {self.calibration_items} inputs of split {self.calibration}. Points lost: to "
+            f"dense attention; intervals of 95 % by a paired bootstrap over {drawn}. Beyond random and beyond cascade: "
+            "points more than that method at the same ratio."
+        ]
+        for point in self.points:
+            gain = self.gain(point, CASCADES["heads"]) if point.method in ("heads_hdp", "heads_top_k") else None
+            if gain is not None:
+                verdict = "undecided" if not gain.excludes_zero else "yes" if gain.low > 0 else "no"
+                cascade = self.at(CASCADES["heads"], point.asked)
+                notes.append(
+                    f"Does {point.method} at {100 * point.heads_pruned:.3g} % of heads lose less than a cascade at "
+                    f"{100 * cascade.heads_pruned:.3g} %? {verdict}: {100 * gain.difference:.1f} points less "
+                    f"({100 * gain.low:.1f} to {100 * gain.high:.1f})."
+                )
+        return notes
+
+    def to_json(self) -> str:
+        """Everything but the answers themselves, as one document."""
+        points = [
+            record | {"settings": list(point.settings)} for record, point in zip(self.records, self.points, strict=True)
+        ]
+        return json_text(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "workloads": list(self.workloads),
+                "split": self.split,
+                "items": self.dense.shape[1],
+                "calibration": self.calibration,
+                "calibration_items": self.calibration_items,
+                "seed": self.seed,
+                "dense_accuracy": float(self.dense.mean()),
+                "dense_accuracy_deviation": deviation(self.dense),
+                "methods": {name: METHODS[name].title for name in dict.fromkeys(each.method for each in self.points)},
+                "points": points,
+                "unreachable": [vars(each) for each in self.unreachable],
+            }
+        )
+
+    def save(self, folder: str | Path, others: Mapping[str, bytes] | None = None) -> Path:
+        """Write ``study.json``, ``points.csv``, ``right.npz`` (whether each answer is right: dense, and by point) and
+        other files, as a folder of results.
+
+        Raises
+        ------
+        ResultError
+            When the folder holds something else or cannot be written.
+        """
+        folder = Path(folder)
+        right = {"dense": self.dense} | {f"{each.method}@{each.asked:g}": each.right for each in self.points}
+        files = {
+            "study.json": self.to_json().encode(),
+            "points.csv": csv_text(self.to_frame()).encode(),
+            "right.npz": npz_bytes({name: np.asarray(array) for name, array in right.items()}),
+        }
+        write_folder(folder, files | dict(others or {}))
+        return folder
+
+
+def _interval(name: str, found: PairedInterval | None) -> dict[str, object]:
+    if found is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    return {name: found.difference, f"{name}_low": found.low, f"{name}_high": found.high}
