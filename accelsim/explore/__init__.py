@@ -2,7 +2,6 @@
 
 from accelsim.explore.breakeven import Search, break_even
 from accelsim.explore.breakeven_table import BreakEven
-from accelsim.explore.spec import Sweep, read_sweep
-from accelsim.explore.sweep import SweepRun, run_sweep
+from accelsim.explore.sweep import Sweep, SweepRun, read_sweep, run_sweep
 
 __all__ = ["BreakEven", "Search", "Sweep", "SweepRun", "break_even", "read_sweep", "run_sweep"]

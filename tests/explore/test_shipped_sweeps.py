@@ -3,8 +3,8 @@
 import pytest
 
 from accelsim.config.names import available
-from accelsim.explore.spec import read_sweep
 from accelsim.explore.sweep import evaluate_point, make_point
+from accelsim.explore.sweep.spec import read_sweep
 
 SWEEPS = available("workloads/sweeps")
 

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from accelsim.cli import main
 from accelsim.errors import ConfigError, ResultError, UserError
-from accelsim.explore import SweepRun, read_sweep, run_sweep, sweep
-from accelsim.explore.records import Record, frame_of
-from accelsim.explore.spec import Sweep, SweepSpec
+from accelsim.explore import SweepRun, read_sweep, run_sweep
 from accelsim.explore.sweep import Point, evaluate_point, make_point
+from accelsim.explore.sweep import run as sweep
+from accelsim.explore.sweep.records import Record, frame_of
+from accelsim.explore.sweep.spec import Sweep, SweepSpec
 from accelsim.results.schema import SWEEP_SCHEMA
 from tests.results.examples import example
 

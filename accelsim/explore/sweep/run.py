@@ -13,8 +13,8 @@ from accelsim.config.loader import load_config
 from accelsim.config.record import config_hash
 from accelsim.config.scheme import RunConfig
 from accelsim.errors import ConfigError, UserError
-from accelsim.explore.records import Record, SweepFolder, frame_of
-from accelsim.explore.spec import NAMES, Scalar, Sweep
+from accelsim.explore.sweep.records import Record, SweepFolder, frame_of
+from accelsim.explore.sweep.spec import NAMES, Scalar, Sweep
 from accelsim.results.schema import SCHEMA_VERSION
 from accelsim.results.store import json_text
 
