@@ -11,9 +11,10 @@ from accelsim.config.record import config_hash, to_document
 from accelsim.config.scheme import RunConfig
 from accelsim.energy.account import EnergyItem
 from accelsim.execution import Execution
-from accelsim.intervals import RunIntervals, run_intervals
+from accelsim.intervals import run_intervals
+from accelsim.kernel_table import PS_PER_US, kernel_table, kernel_time_ps, unit_macs
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause
-from accelsim.machine.simulate import KernelRun, NetworkRun, ps_to_cycles, sm_time_ps
+from accelsim.machine.simulate import NetworkRun, ps_to_cycles
 from accelsim.machine.system import idle_ps
 from accelsim.mapping.fused_attention import FusedAttentionPlan
 from accelsim.mapping.masks import prunes_weights
@@ -25,8 +26,6 @@ from accelsim.model.reference import reference_outputs
 from accelsim.pruning.patterns import tile_part
 from accelsim.pruning.recorded import TILES_SUFFIX
 from accelsim.results import Result
-
-PS_PER_US = 1e6
 
 PRODUCTS = ("integer", "cross", "fraction", "score", "value")
 """Kinds of products that the attention unit counts apart; `score` are whole ones, of dense attention."""
@@ -43,8 +42,9 @@ def tabulate(
     """Result of a run from the values of its steps."""
     intervals = run_intervals(config, run)
     return Result(
-        summary=_summary(config, plan, operands, execution, run, energy) | intervals.summary(),
-        kernels=_kernels(run, intervals),
+        summary=summarise(config, plan, operands, execution, run, energy, output_error(plan, operands, execution))
+        | intervals.summary(),
+        kernels=kernel_table(config, plan, execution, run, intervals),
         units=_units(config, run),
         account=_account(config, run),
         energy=pd.DataFrame(
@@ -86,7 +86,7 @@ def _products(run: NetworkRun) -> dict[str, int | float | None]:
     return found
 
 
-def _work(plan: NetworkPlan, execution: Execution) -> tuple[int, int]:
+def work_done(plan: NetworkPlan, execution: Execution) -> tuple[int, int]:
     """Dense MACs whose result is used: of GEMMs, and of attention (scores of kept blocks and what is weighed of V)."""
     gemms = attention = 0
     for planned in plan.operations:
@@ -95,9 +95,7 @@ def _work(plan: NetworkPlan, execution: Execution) -> tuple[int, int]:
             gemms += done
         elif isinstance(planned.operation, Attention):
             attention += done + sum(one.useful_macs for one in planned.kernels if isinstance(one, FusedAttentionPlan))
-            if (heads := execution.heads.get(planned.operation.name)) is not None:
-                attention += int(heads.counts.kept_elements.sum()) * planned.operation.head_dim
-                attention += int(heads.counts.value_products.sum())
+            attention += unit_macs(planned.operation, execution)
     return gemms, attention
 
 
@@ -118,7 +116,7 @@ def _imbalance(run: NetworkRun) -> float | None:
     return 100 * waiting / whole if whole else None
 
 
-def _ratios(execution: Execution) -> dict[str, float | None]:
+def pruned_ratios(execution: Execution) -> dict[str, float | None]:
     """Shares of blocks and of heads that attention on the unit pruned; blocks of pruned heads count as pruned.
 
     ``block_ratio`` is of blocks that touch real tokens, ``padded_block_ratio`` of all, where there is padding.
@@ -139,22 +137,29 @@ def _ratios(execution: Execution) -> dict[str, float | None]:
     }
 
 
-def _summary(
+def output_error(plan: NetworkPlan, operands: OperandSet | None, execution: Execution) -> float | None:
+    """Largest `max_rel_error` of a network's results against float64; None without values."""
+    if operands is None or execution.output is None:
+        return None
+    network = plan.network
+    wanted = reference_outputs(network, operands.inputs, operands.parameters, keep=network.results)
+    return max(max_rel_error(found, wanted[name]) for name, found in execution.results.items())
+
+
+def summarise(
     config: RunConfig,
     plan: NetworkPlan,
     operands: OperandSet | None,
     execution: Execution,
     run: NetworkRun,
     energy: list[EnergyItem],
+    error: float | None,
 ) -> dict[str, object]:
+    """Summary of a run but for its interval, from the values of its steps and the `output_error`."""
     network, hardware = plan.network, config.hardware
-    gemms, attention = _work(plan, execution)
+    gemms, attention = work_done(plan, execution)
     products = _products(run)
     bits = [products[f"{name}_bit_macs"] for name in PRODUCTS]
-    error = None
-    if operands is not None and execution.output is not None:
-        wanted = reference_outputs(network, operands.inputs, operands.parameters, keep=network.results)
-        error = max(max_rel_error(found, wanted[name]) for name, found in execution.results.items())
     areas = [part.area for part in (hardware.gpu, hardware.attention_unit) if part is not None]
     latency_us = run.latency_ps / PS_PER_US
     return {
@@ -176,7 +181,7 @@ def _summary(
         "items_per_s": network.items / (run.latency_ps * 1e-12) if run.latency_ps else None,
         "bit_macs": gemms + (attention if not execution.heads else sum(part or 0 for part in bits)),
         **products,
-        **_ratios(execution),
+        **pruned_ratios(execution),
         "saturated_operands": execution.saturated if execution.heads else None,
         "weight_sparsity": plan.weight_sparsity,
         "imagined": imagined_unit(config),
@@ -198,80 +203,6 @@ def _operands_text(config: RunConfig, operands: OperandSet | None) -> str:
         masks = "recorded masks" if config.masks is not None else f"synthetic masks of seed {config.seed}"
         return f"none: time from shapes and {masks}"
     return "none: time from shapes alone"
-
-
-def _kernels(run: NetworkRun, intervals: RunIntervals) -> pd.DataFrame:
-    """A row for each kernel, transfer and attention on the unit, in order of begin."""
-    by_name = {kernel.name: kernel for kernel in run.kernels}
-    rows = []
-    for span in run.spans:
-        kernel = by_name.get(span.name)
-        part = kernel.part if kernel is not None else "transfer" if span.unit == "link" else "attention"
-        row: dict[str, object] = {
-            "name": span.name,
-            "device": span.unit,
-            "part": part,
-            "begin_us": span.begin_ps / PS_PER_US,
-            "end_us": span.end_ps / PS_PER_US,
-            "duration_us": (span.end_ps - span.begin_ps) / PS_PER_US,
-            "low_us": _number(intervals.parts[span.name].low),
-            "high_us": _number(intervals.parts[span.name].high),
-        }
-        rows.append(row | (_kernel_columns(kernel) if kernel is not None else {}))
-    order = ["name", "device", "part", "begin_us", "end_us", "duration_us", "low_us", "high_us", *_KERNEL_COLUMNS]
-    return pd.DataFrame(rows).reindex(columns=order).sort_values(["begin_us", "end_us"], kind="stable")
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
-
-
-_KERNEL_COLUMNS = (
-    "cycles",
-    "unit",
-    "tile",
-    "split_k",
-    "thread_blocks",
-    "launches",
-    "macs",
-    "l2_read_bytes",
-    "dram_read_bytes",
-    "dram_write_bytes",
-    "index_bytes",
-    "bank_conflict_ways",
-)
-
-
-def _kernel_columns(kernel: KernelRun) -> dict[str, object]:
-    run = kernel.run
-    columns: dict[str, object] = {
-        "cycles": run.end / TICKS_PER_CYCLE,
-        "thread_blocks": len(run.block_end),
-        "launches": len(run.launch_end),
-        "l2_read_bytes": run.l2_read_bytes,
-        "dram_read_bytes": run.dram_read_bytes,
-        "dram_write_bytes": run.dram_write_bytes,
-    }
-    if isinstance(kernel.kernel, GemmPlan) and kernel.counts is not None:
-        tile, counts = kernel.kernel.tile, kernel.counts
-        columns |= {
-            "unit": tile.unit,
-            "tile": f"{tile.tile_m}x{tile.tile_n}x{tile.tile_k}/{tile.stages}",
-            "split_k": kernel.kernel.split_k,
-            "macs": int(counts.macs.sum()),
-            "index_bytes": int(counts.index_bytes.sum()),
-            "bank_conflict_ways": int(
-                max(counts.conflict_ways_a.max(initial=1), counts.conflict_ways_b.max(initial=1))
-            ),
-        }
-    elif isinstance(kernel.kernel, FusedAttentionPlan):
-        plan, tile_of = kernel.kernel, kernel.kernel.kernel
-        columns |= {
-            "unit": "tensor_core",
-            "tile": f"{tile_of.tile_q}x{tile_of.tile_k}x{tile_of.head_dim}",
-            "macs": plan.useful_macs,
-        }
-    return columns
 
 
 def _units(config: RunConfig, run: NetworkRun) -> pd.DataFrame:
@@ -304,10 +235,8 @@ def _account(config: RunConfig, run: NetworkRun) -> pd.DataFrame:
     causes: dict[tuple[str, str], int] = {("gpu", cause.name.lower()): 0 for cause in Cause}
     causes["gpu", "power_limit"] = 0
     for kernel in run.kernels:
-        unthrottled = kernel.duration_ps - kernel.throttled_ps
-        for cause, ps in zip(Cause, sm_time_ps(kernel.run, unthrottled, gpu.sm_count), strict=True):
-            causes["gpu", cause.name.lower()] += int(ps)
-        causes["gpu", "power_limit"] += gpu.sm_count * kernel.throttled_ps
+        for cause, ps in kernel_time_ps(kernel, gpu.sm_count).items():
+            causes["gpu", cause] += ps
     causes["gpu", "other_unit"] = gpu.sm_count * idle_ps(run.spans, "gpu", latency)
     copies = {"gpu": gpu.sm_count}
     if (unit := config.hardware.attention_unit) is not None:
