@@ -55,13 +55,18 @@ def quick_pages() -> dict[str, str]:
 def figures() -> dict[str, bytes]:
     """The figures of docs/images by path from the root."""
     import accelsim
+    from accelsim.explore.attention import compare_attention
+    from accelsim.show.attention import attention_figure
     from accelsim.show.figures import comparison_figure
     from accelsim.show.style import figure_bytes
 
-    return {
+    drawn = {
         f"docs/images/{name}.png": figure_bytes(comparison_figure(accelsim.compare(*subject)), "png")
         for name, subject in FIGURES.items()
     }
+    units = compare_attention()
+    frames = units.to_frame(), units.account_frame()
+    return drawn | {"docs/images/attention.png": figure_bytes(attention_figure(*frames), "png")}
 
 
 def main() -> None:
