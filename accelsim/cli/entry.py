@@ -29,6 +29,7 @@ from accelsim.cli import (
     study,
     sweep,
     validate,
+    watch,
     workload,
 )
 from accelsim.cli.group import SuggestingGroup
@@ -56,6 +57,7 @@ app.command("sweep")(sweep.sweep)
 app.command("breakeven")(breakeven.breakeven)
 app.command("validate")(validate.validate)
 app.command("study")(study.study)
+app.command("watch")(watch.watch)
 app.command("prune")(prune.prune)
 app.command("import")(import_model.import_model)
 app.command("calibrate-hw")(calibrate.calibrate_hw)

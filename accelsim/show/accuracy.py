@@ -17,6 +17,7 @@ from accelsim.show.style import (
     PURPLE,
     SKY,
     VERMILLION,
+    YELLOW,
     figure_bytes,
     new_figure,
     style,
@@ -32,6 +33,7 @@ _LOOKS = {
     "hdp_paper": (VERMILLION, "D", "-"),
     "hdp_centred": (GREEN, "v", "-"),
     "hdp_signed": (PURPLE, "P", "-"),
+    "hdp_both": (YELLOW, "X", "-"),
     "top_k": (ORANGE, "^", "-"),
     "oracle": (BLACK, "*", "--"),
     "oracle_mass": (BLACK, "+", "-."),
@@ -134,7 +136,7 @@ def _draw_scores(axes: "Axes", scores: np.ndarray, kept: np.ndarray) -> None:
     bound = float(np.abs(scores).max()) or 1.0
     image = axes.imshow(scores, cmap="PuOr_r", vmin=-bound, vmax=bound, interpolation="nearest")
     veil = np.zeros((n, n, 4))
-    veil[pruned] = (0.85, 0.85, 0.85, 0.85)
+    veil[pruned] = (0.62, 0.62, 0.62, 0.9)
     axes.imshow(veil, interpolation="nearest")
     axes.set_xlabel("key")
     axes.set_ylabel("query")
@@ -153,8 +155,8 @@ def _draw_thresholds(axes: "Axes", kept: np.ndarray, rows: pd.DataFrame, importa
     )  # fmt: skip
     axes.set_xlabel("block row")
     axes.set_ylabel("importance of its blocks")
-    axes.set_title("Importance against threshold")
-    axes.legend(loc="upper right", fontsize=7)
+    axes.set_title("Importance")
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncol=3, fontsize=7)
 
 
 def heads_figure(heads: pd.DataFrame) -> "Figure":
@@ -174,7 +176,7 @@ def heads_figure(heads: pd.DataFrame) -> "Figure":
         upper.step(places, heads["threshold"].to_numpy(), where="mid", color=VERMILLION, label="tau_h")
         upper.set_ylabel("importance")
         upper.set_title("Heads: blue kept, grey pruned")
-        upper.legend(loc="upper right", fontsize=7)
+        upper.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=7)
         lower.bar(places, 100 * heads["output_change"].to_numpy(), color=colours, width=0.7)
         lower.set_ylabel("change of output (%)")
         lower.set_xticks(places, [f"{row.layer}.{row.head}" for row in heads.itertuples()], rotation=90)

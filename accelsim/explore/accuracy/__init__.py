@@ -4,6 +4,7 @@ from accelsim.explore.accuracy.forward import AttentionMethod, ForwardPass, Stud
 from accelsim.explore.accuracy.methods import BLOCK_METHODS, HEAD_METHODS, METHODS
 from accelsim.explore.accuracy.study import study
 from accelsim.explore.accuracy.study_table import Study
+from accelsim.explore.accuracy.watch import Watched, watch
 
 __all__ = [
     "BLOCK_METHODS",
@@ -13,7 +14,9 @@ __all__ = [
     "ForwardPass",
     "Study",
     "StudyModel",
+    "Watched",
     "load_model",
     "run_model",
     "study",
+    "watch",
 ]

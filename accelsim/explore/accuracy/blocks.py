@@ -23,7 +23,6 @@ _SCORES_AT_A_TIME = 2**24
 
 _SPLIT = ("integer_bits", "fraction_bits", "rounding", "scale", "center_keys")
 _ATTEND = ("pruned_score", "approximation", "exponential")
-_DECIDE = ("importance", "selection", "rho_b", "top_k_ratio", "tau_h", "tau_normalised")
 
 
 def switches_of(options: Hdp, layer: int, names: tuple[str, ...]) -> dict[str, Any]:
@@ -58,19 +57,18 @@ def attend_masked(
 
 
 class HdpMethod(AttentionMethod):
-    """HDP as its options say, thresholds of heads included."""
+    """HDP as its options say, thresholds and guard of heads included."""
 
     def __init__(self, options: Hdp) -> None:
         self.options = options
 
     def attend(self, call: AttentionCall) -> Attended:
         """Decide and attend."""
-        names = (*_SPLIT, *_DECIDE, *_ATTEND)
         found = hdp_attention(
             call.query,
             call.key,
             call.value,
-            **switches_of(self.options, call.layer, names),
+            **self.options.switches(call.layer),
             key_means=means_of(self.options, call),
         )
         return Attended(found.output, found.counts.kept_elements, found.head_kept)

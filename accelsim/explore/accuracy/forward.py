@@ -21,8 +21,9 @@ from accelsim.errors import MappingError, OperandError
 from accelsim.execution import forward, parameters_of
 from accelsim.mapping.network import NetworkPlan, plan_network
 from accelsim.model.build import build_network
-from accelsim.model.graph import Attention
+from accelsim.model.graph import Attention, Network
 from accelsim.model.operands import OperandSet, prepare_operands
+from accelsim.model.subset import take_items, take_rows
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -187,12 +188,29 @@ def load_model(
         raise MappingError(f"workload {network.name} has {found}; dynamic pruning is studied in stacks of equal layers")
     operands = prepare_operands(network, config)
     assert operands is not None
-    library = load_library(config.hardware.gpu.library)
-    sparse = config.hardware.gpu.sparse_library
-    plan = plan_network(
-        network, config, library, parameters_of(operands), None if sparse is None else load_library(sparse)
-    )
-    return StudyModel(network.name, config, plan, operands)
+    return StudyModel(network.name, config, _plan(network, config, operands), operands)
+
+
+def some_inputs(model: StudyModel, chosen: Sequence[int]) -> StudyModel:
+    """The model on some of its inputs alone, which have no labels then.
+
+    Raises
+    ------
+    MappingError
+        When there is no such input.
+    """
+    network = model.plan.network
+    for item in chosen:
+        if not 0 <= item < network.items:
+            raise MappingError(f"workload {model.name} has no input {item}; allowed: 0 to {network.items - 1}")
+    fewer, operands = take_items(network, chosen), take_rows(model.operands, network, chosen)
+    return StudyModel(model.name, model.config, _plan(fewer, model.config, operands), operands)
+
+
+def _plan(network: Network, config: RunConfig, operands: OperandSet) -> NetworkPlan:
+    gpu = config.hardware.gpu
+    sparse = None if gpu.sparse_library is None else load_library(gpu.sparse_library)
+    return plan_network(network, config, load_library(gpu.library), parameters_of(operands), sparse)
 
 
 def run_model(model: StudyModel, method: AttentionMethod | None = None) -> ForwardPass:

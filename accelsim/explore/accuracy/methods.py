@@ -21,8 +21,9 @@ HDP_VARIANTS: dict[str, dict[str, str]] = {
     "hdp_robust": HDP_PRESETS["robust"],
     "hdp_centred": {"importance": "absolute", "center_keys": "dynamic", "pruned_score": "excluded"},
     "hdp_signed": {"importance": "signed", "center_keys": "none", "pruned_score": "excluded"},
+    "hdp_both": {"importance": "signed", "center_keys": "dynamic", "pruned_score": "zero_in_denominator"},
 }
-"""HDP's readings: the workload's own options, the presets, and two more sets of switches."""
+"""HDP's readings: the workload's own options, the presets, and three more sets of switches."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _hdp(switches: dict[str, str]) -> Make:
 
 
 def _top_k(setup: Setup, ratio: float) -> tuple[AttentionMethod, Settings]:
-    update = {"selection": "top_k", "top_k_ratio": ratio, "tau_h": 0.0}
+    update = {"selection": "top_k", "top_k_ratio": ratio, "tau_h": 0.0, "guard": "none"}
     return HdpMethod(setup.options.model_copy(update=update)), {"top_k_ratio": ratio}
 
 
@@ -102,6 +103,11 @@ METHODS: dict[str, Entry] = {
     "hdp_robust": Entry("blocks", "HDP, the robust preset", _hdp(HDP_VARIANTS["hdp_robust"])),
     "hdp_centred": Entry("blocks", "HDP, keys centred, pruned blocks excluded", _hdp(HDP_VARIANTS["hdp_centred"])),
     "hdp_signed": Entry("blocks", "HDP, signed importance, pruned blocks excluded", _hdp(HDP_VARIANTS["hdp_signed"])),
+    "hdp_both": Entry(
+        "blocks",
+        "HDP, signed importance, keys centred, pruned blocks 0 in the denominator",
+        _hdp(HDP_VARIANTS["hdp_both"]),
+    ),
     "top_k": Entry("blocks", "as many blocks of each row, by HDP's integer importance", _top_k),
     "oracle": Entry(
         "blocks",

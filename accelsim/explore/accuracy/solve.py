@@ -40,8 +40,9 @@ def block_threshold(model: StudyModel, options: Hdp, ratio: float) -> float:
 
 
 def with_threshold(options: Hdp, rho_b: float) -> Hdp:
-    """Options under which rows have a threshold, and no head goes."""
-    return options.model_copy(update={"selection": "threshold", "rho_b": rho_b, "tau_h": 0.0})
+    """Options under which rows have a threshold, no head goes, and nothing is guarded."""
+    update = {"selection": "threshold", "rho_b": rho_b, "tau_h": 0.0, "guard": "none"}
+    return options.model_copy(update=update)
 
 
 def head_thresholds(model: StudyModel, options: Hdp, ratio: float) -> tuple[float, ...]:
