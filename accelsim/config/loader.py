@@ -21,11 +21,13 @@ from accelsim.config.hardware import EnergyTable, Gpu, Library, System
 from accelsim.config.names import available, built_in, find, near
 from accelsim.config.options import HDP_PRESETS, Hdp, Mapping
 from accelsim.config.pattern_options import NM, PATTERN_OPTIONS
+from accelsim.config.remembered import remembered
 from accelsim.config.scheme import Engine, RunConfig, SchemeName
 from accelsim.config.workload import (
     AttentionWorkload,
     EncoderWorkload,
     GemmWorkload,
+    GraphWorkload,
     NetworkWorkload,
     TextWorkload,
     VisionWorkload,
@@ -64,8 +66,9 @@ _WORKLOADS: dict[str, type[BaseModel]] = {
     "vision": VisionWorkload,
     "text": TextWorkload,
     "network": NetworkWorkload,
+    "graph": GraphWorkload,
 }
-_WORKLOAD_SPECS = (GemmWorkload, AttentionWorkload, EncoderWorkload, VisionWorkload, TextWorkload, NetworkWorkload)
+_WORKLOAD_SPECS = tuple(_WORKLOADS.values())
 _PARTS = {"gpu": "gpu", "attention_unit": "attention_unit"}
 """Keys of a system that may be a name or a path, and the kind that they refer to."""
 
@@ -371,7 +374,7 @@ def _workload(workload: "NameOrPath | Workload", assignments: list[Assignment]) 
         assign(document, assignment)
     kind = _kind_of(document, tuple(_WORKLOADS), "workload")
     for key in ("weights", "data"):
-        if kind in ("vision", "text") and isinstance(document.data.get(key), str):
+        if kind in ("vision", "text", "graph") and isinstance(document.data.get(key), str):
             document.data[key] = existing(document.data[key], document.place((key,)), f": workload.{key}")
     find_key_means(document, ("defaults", "hdp"))
     spec: Workload = build(_WORKLOADS[kind], document, "workload")  # type: ignore[assignment]
@@ -390,7 +393,10 @@ def _kind_of(document: Document, allowed: tuple[str, ...], root: str) -> str:
 
 
 def _expect(spec: type[_SpecT], name_or_path: NameOrPath) -> _SpecT:
-    document = open_document("hwconfigs", name_or_path)
     kind = next(kind for kind, candidate in _HARDWARE.items() if candidate is spec)
-    _kind_of(document, (kind,), kind)
-    return build(spec, document, kind)
+
+    def checked(document: Document) -> _SpecT:
+        _kind_of(document, (kind,), kind)
+        return build(spec, document, kind)
+
+    return remembered(spec, find("hwconfigs", name_or_path), lambda path: open_document("hwconfigs", path), checked)

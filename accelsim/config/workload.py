@@ -1,59 +1,36 @@
-"""Specs of workloads: one GEMM, one attention, an encoder, a vision or text transformer, or a list of layers."""
+"""Specs of workloads: one GEMM, one attention, an encoder, a vision or text transformer, a list of layers or of
+operations."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from accelsim.config.base import Spec
-from accelsim.config.hardware import Dtype
-from accelsim.config.options import Defaults
+from accelsim.config.graph_workload import GraphWorkload
+from accelsim.config.workload_base import Activation, Caches, CacheState, Metric, Operands, Size, WorkloadBase
 
-Size = Annotated[int, Field(gt=0, le=10_000_000)]
-"""An extent of operands; the limit is far beyond what is simulated, and keeps products of extents in 64 bits."""
-
-Metric = Literal["accuracy", "f1", "spearman"]
-"""How outputs are judged: share of right classes; F1 of class 1 (mean over classes when there are more than two); rank
-correlation with scores."""
-
-CacheState = Literal["cold", "warm"]
-
-
-class Caches(Spec):
-    """What lies in L2 when a kernel starts. In a network, activations were just written and weights were not."""
-
-    activations: CacheState = "warm"
-    """The first operand."""
-    weights: CacheState = "cold"
-    """The second operand."""
-
-
-class Operands(Spec):
-    """How synthetic operands are drawn. Results name the distribution."""
-
-    distribution: Literal["normal", "uniform"] = "normal"
-    """Of activations and weights."""
-    activation_scale: float = Field(default=1.0, gt=0)
-    """Standard deviation (normal) or half range (uniform) of activations."""
-    weight_scale: float | None = Field(default=None, gt=0)
-    """Likewise of weights; left out, 1/sqrt(k), which keeps the variance of the output."""
+__all__ = [
+    "AttentionLayer",
+    "AttentionWorkload",
+    "CacheState",
+    "Caches",
+    "Conv2dLayer",
+    "EncoderWorkload",
+    "GemmWorkload",
+    "GraphWorkload",
+    "Layer",
+    "LinearLayer",
+    "LstmLayer",
+    "NetworkWorkload",
+    "Operands",
+    "Size",
+    "TextWorkload",
+    "VisionWorkload",
+    "Workload",
+]
 
 
-class _Workload(Spec):
-    name: str = ""
-    description: str = ""
-    dtype: Dtype = "fp16"
-    """Format of operands and of what kernels write."""
-    caches: Caches = Caches()
-    """What lies in L2 when a kernel starts."""
-    operands: Operands = Operands()
-    """How synthetic operands are drawn."""
-    launch: Literal["graph", "stream", "sync"] = "graph"
-    """Whether kernels replay from a graph, are launched one by one, or are each launched and waited for."""
-    defaults: Defaults = Defaults()
-    """Options that hold for this workload unless ``--set`` says otherwise."""
-
-
-class GemmWorkload(_Workload):
+class GemmWorkload(WorkloadBase):
     """C[m, n] = A[m, k] B[k, n]; B holds the weights."""
 
     kind: Literal["gemm"]
@@ -65,7 +42,7 @@ class GemmWorkload(_Workload):
     """Columns of A, rows of B."""
 
 
-class AttentionWorkload(_Workload):
+class AttentionWorkload(WorkloadBase):
     """softmax(Q K^T / sqrt(head_dim)) V for every batch item and head."""
 
     kind: Literal["attention"]
@@ -79,7 +56,7 @@ class AttentionWorkload(_Workload):
     """Length of a row of Q, K and V in one head."""
 
 
-class EncoderWorkload(_Workload):
+class EncoderWorkload(WorkloadBase):
     """Post-norm transformer encoder layers (BERT's form), without embedding."""
 
     kind: Literal["encoder"]
@@ -101,10 +78,6 @@ class EncoderWorkload(_Workload):
         if self.hidden % self.heads:
             raise ValueError(f"hidden ({self.hidden}) is not a multiple of heads ({self.heads})")
         return self
-
-
-Activation = Literal["gelu", "gelu_tanh", "relu", "tanh"]
-"""gelu is the exact form with the error function, gelu_tanh the one with a hyperbolic tangent."""
 
 
 class VisionWorkload(EncoderWorkload):
@@ -265,7 +238,7 @@ class AttentionLayer(Spec):
 Layer = Annotated[LinearLayer | Conv2dLayer | LstmLayer | AttentionLayer, Field(discriminator="type")]
 
 
-class NetworkWorkload(_Workload):
+class NetworkWorkload(WorkloadBase):
     """A list of independent layers, each on operands of its own: what sets of layer shapes are benchmarked as."""
 
     kind: Literal["network"]
@@ -274,6 +247,12 @@ class NetworkWorkload(_Workload):
 
 
 Workload = Annotated[
-    GemmWorkload | AttentionWorkload | EncoderWorkload | VisionWorkload | TextWorkload | NetworkWorkload,
+    GemmWorkload
+    | AttentionWorkload
+    | EncoderWorkload
+    | VisionWorkload
+    | TextWorkload
+    | NetworkWorkload
+    | GraphWorkload,
     Field(discriminator="kind"),
 ]

@@ -4,6 +4,7 @@ from accelsim.config.workload import (
     AttentionWorkload,
     EncoderWorkload,
     GemmWorkload,
+    GraphWorkload,
     NetworkWorkload,
     TextWorkload,
     VisionWorkload,
@@ -11,6 +12,7 @@ from accelsim.config.workload import (
 )
 from accelsim.model.encoder import build_encoder, build_vision
 from accelsim.model.graph import Network
+from accelsim.model.graph_model import build_graph
 from accelsim.model.layers import build_layers
 from accelsim.model.parts import NetworkBuilder
 from accelsim.model.text import build_text
@@ -49,6 +51,8 @@ def build_network(workload: Workload) -> Network:
             return build_encoder(workload)
         case NetworkWorkload():
             return build_layers(workload)
+        case GraphWorkload():
+            return build_graph(workload)
 
 
 def _gemm(workload: GemmWorkload) -> Network:

@@ -104,8 +104,7 @@ def gelu_tanh(x: Array) -> Floats:
     """x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the approximation that some models were trained with."""
     single = np.asarray(x, np.float32)
     inner = np.float32(math.sqrt(2 / math.pi)) * (single + np.float32(0.044715) * single * single * single)
-    result: Floats = np.float32(0.5) * single * (np.float32(1) + np.tanh(inner))
-    return result
+    return np.asarray(np.float32(0.5) * single * (np.float32(1) + np.tanh(inner)), np.float32)
 
 
 def relu(x: Array) -> Floats:
@@ -304,6 +303,7 @@ _FUNCTIONS: dict[str, Callable[[list[Array], Parameters, Attributes], Array]] = 
     "tanh": lambda inputs, parameters, attributes: tanh(inputs[0]),
     "embed": _embed,
     "embed_tokens": _embed_tokens,
+    "lookup": lambda inputs, parameters, attributes: parameters[str(attributes["word"])][inputs[0][:, 0]],
     "mean_tokens": _mean_tokens,
     "normalise": lambda inputs, parameters, attributes: normalise(inputs[0]),
     "first_token": lambda inputs, parameters, attributes: inputs[0][:: int(attributes["sequence"])],

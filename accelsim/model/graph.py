@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 ElementwiseFunction = Literal[
-    "softmax", "add_norm", "norm", "add", "gelu", "gelu_tanh", "relu", "tanh", "embed", "embed_tokens", "mean_tokens",
-    "normalise", "im2col", "lstm_cell", "transpose", "columns", "first_token", "real_tokens", "scatter",
+    "softmax", "add_norm", "norm", "add", "gelu", "gelu_tanh", "relu", "tanh", "embed", "embed_tokens", "lookup",
+    "mean_tokens", "normalise", "im2col", "lstm_cell", "transpose", "columns", "first_token", "real_tokens", "scatter",
 ]  # fmt: skip
 """``columns``, ``first_token`` and ``real_tokens`` are views of some columns or rows of a tensor: they move no bytes,
 so they are no kernels and take no time. ``scatter`` moves compact columns of a product to their places; values are

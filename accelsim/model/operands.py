@@ -1,9 +1,10 @@
 """Operands of a run from wherever they come: a user's file, trained weights with images or texts, or a seed."""
 
 from accelsim.config.scheme import RunConfig
-from accelsim.config.workload import TextWorkload, VisionWorkload
+from accelsim.config.workload import GraphWorkload, TextWorkload, VisionWorkload
 from accelsim.model.drawing import draw_operands
 from accelsim.model.graph import Network
+from accelsim.model.graph_model import load_graph
 from accelsim.model.operand_files import load_operands
 from accelsim.model.operand_set import OperandSet
 from accelsim.model.text_data import load_text
@@ -36,4 +37,6 @@ def prepare_operands(network: Network, config: RunConfig) -> OperandSet | None:
         return load_vision(config.workload, network, config.seed)
     if isinstance(config.workload, TextWorkload):
         return load_text(config.workload, network, config.seed)
+    if isinstance(config.workload, GraphWorkload):
+        return load_graph(config.workload, network, config.seed)
     return draw_operands(network, config.workload.operands, config.seed, network.dtype)

@@ -148,6 +148,8 @@ def _elementwise(operation: Elementwise, tensors: Tensors, weights: Tensors) -> 
             return _embed(x, weights, attributes)
         case "embed_tokens":
             return _embed_tokens(x, others, weights, attributes)
+        case "lookup":
+            return weights[attributes["word"]][x[:, 0].astype(np.int64)]
         case "mean_tokens":
             return _mean_tokens(x, others, attributes["sequence"])
         case "normalise":

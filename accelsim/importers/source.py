@@ -1,0 +1,116 @@
+"""From a source that a user names to an imported model, with data where there is any."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from accelsim.config.workload import TextWorkload, VisionWorkload
+from accelsim.errors import ConfigError, OperandError
+from accelsim.importers.huggingface import PICKLED, REFUSED, import_folder
+from accelsim.importers.imported import Array, Imported, sha256
+from accelsim.importers.onnx_file import import_onnx
+from accelsim.importers.text_files import load_tokenizer, read_text_file, tokenise
+from accelsim.model.operand_files import array_names, read_arrays
+
+
+def import_model(
+    source: Path,
+    *,
+    name: str | None = None,
+    data: Mapping[str, Path] | None = None,
+    tokenizer: Path | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Imported:
+    """A model of someone else as a workload.
+
+    Parameters
+    ----------
+    source : Path
+        A Hugging Face folder, or an ONNX file.
+    name : str, optional
+        Of the workload; left out, that of the source.
+    data : mapping of str to Path, optional
+        Files by split: texts (.tsv, .csv) for a text model, arrays ``images`` and ``labels`` (.npz) for a vision model.
+    tokenizer : Path, optional
+        In place of the tokenizer.json of the folder.
+    changes : mapping, optional
+        Fields of the workload that are asked for: sequence, dtype, pooling, normalise, metric.
+
+    Returns
+    -------
+    Imported
+
+    Raises
+    ------
+    ConfigError, OperandError
+        When the source is of no kind that is read, or model and data do not go together.
+    """
+    asked = {key: value for key, value in (changes or {}).items() if value is not None}
+    called = re.sub(r"[^\w.-]+", "_", name or source.resolve().stem).strip("._-") or "model"
+    if source.suffix in PICKLED:
+        raise OperandError(f"{source}: {REFUSED}")
+    if not source.exists():
+        raise OperandError(f"{source}: no such file or folder")
+    if source.is_file():
+        if source.suffix != ".onnx":
+            raise OperandError(f"{source}: models are read from a Hugging Face folder or an .onnx file")
+        if data:
+            raise OperandError(
+                f"{source}: data cannot be given for an ONNX file; set workload.data to arrays of inputs"
+            )
+        return import_onnx(source, called, asked)
+    found = import_folder(source, called, asked)
+    if isinstance(found.workload, VisionWorkload):
+        return _with_images(found, data or {}, asked)
+    return _with_texts(found, data or {}, asked, tokenizer)
+
+
+def _with_texts(found: Imported, data: Mapping[str, Path], asked: dict[str, Any], tokenizer: Path | None) -> Imported:
+    """Texts of all splits, padded to the longest of them unless a sequence is asked for."""
+    spec = found.workload
+    assert isinstance(spec, TextWorkload)
+    if not data:
+        return found
+    reader = load_tokenizer(tokenizer or found.tokenizer, spec.vocabulary)
+    allowed = min(found.sequence_limit or spec.positions or spec.sequence, spec.positions or spec.sequence)
+    limit = asked.get("sequence", allowed)
+    arrays: dict[str, Array] = {}
+    notes, longest = list(found.notes), 1
+    for split, path in data.items():
+        texts = tokenise(read_text_file(path), reader, limit, spec.classes, found.class_names)
+        longest = max(longest, int(texts.arrays["lengths"].max()))
+        arrays |= {f"{split}_{kind}": array for kind, array in texts.arrays.items()}
+        if texts.cut:
+            notes.append(f"{path}: {texts.cut} of {len(texts.arrays['lengths'])} texts were cut to {limit} tokens")
+    tokenizer_file = tokenizer or found.tokenizer
+    assert tokenizer_file is not None
+    hashes = {path.name: f"sha256 {sha256(path)}" for path in (tokenizer_file, *data.values())}
+    changed = {"sequence": asked.get("sequence", longest), "split": next(iter(data)), "sources": spec.sources | hashes}
+    return replace(found, workload=_changed(spec, changed), data=arrays, notes=tuple(notes))
+
+
+def _with_images(found: Imported, data: Mapping[str, Path], asked: dict[str, Any]) -> Imported:
+    spec = found.workload
+    assert isinstance(spec, VisionWorkload)
+    if not data:
+        return found
+    arrays: dict[str, Array] = {}
+    hashes: dict[str, str] = {}
+    for split, path in data.items():
+        known = array_names(path)
+        names = {kind: f"{split}_{kind}" if f"{split}_{kind}" in known else kind for kind in ("images", "labels")}
+        stored = read_arrays(path, tuple(names.values()))
+        arrays |= {f"{split}_{kind}": stored[given] for kind, given in names.items()}
+        hashes[path.name] = f"sha256 {sha256(path)}"
+    changed = {"split": next(iter(data)), "sources": spec.sources | hashes}
+    return replace(found, workload=_changed(spec, changed), data=arrays)
+
+
+def _changed(spec: Any, changes: dict[str, Any]) -> Any:
+    """A spec with other fields, checked again."""
+    try:
+        return type(spec).model_validate(spec.model_dump(mode="json", exclude_unset=True) | changes)
+    except ValueError as error:
+        raise ConfigError(f"{spec.name}: {error}") from None
