@@ -60,6 +60,24 @@ def build(spec: type[SpecT], document: Document, root: str) -> SpecT:
         raise ConfigError("\n".join(dict.fromkeys(lines))) from None
 
 
+def kind_of(document: Document, allowed: tuple[str, ...], root: str) -> str:
+    """The ``kind`` that a document says it is of.
+
+    Raises
+    ------
+    ConfigError
+        When it says none, or one that is not allowed here.
+    """
+    kind: Any = document.data.get("kind")
+    if kind in allowed:
+        return str(kind)
+    place = document.place(("kind",))
+    problem = f"missing key 'kind'; {near('', allowed)}"
+    if kind is not None:
+        problem = f"{describe(kind)} is not allowed; {near(str(kind), allowed)}"
+    raise ConfigError(f"{place}: {dotted((root, 'kind'))}: {problem}")
+
+
 def problem_line(spec: type[BaseModel], document: Document, root: str, detail: ErrorDetails) -> str:
     """One of pydantic's errors as a line with place, path, what is wrong and what is allowed."""
     path, owner = _locate(spec, detail["loc"])

@@ -8,13 +8,13 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any, TypeVar, get_args
+from typing import TypeVar, get_args
 
 from pydantic import BaseModel
 
 from accelsim.config.accuracy import Accuracy
 from accelsim.config.attention_unit import AttentionUnit, accelerator_of
-from accelsim.config.check import build, dotted
+from accelsim.config.check import build, kind_of
 from accelsim.config.documents import Assignment, assign, extended, open_document, parse_assignments
 from accelsim.config.files import arrays_of, existing, find_key_means
 from accelsim.config.hardware import EnergyTable, Gpu, Library, System
@@ -33,7 +33,7 @@ from accelsim.config.workload import (
     VisionWorkload,
     Workload,
 )
-from accelsim.config.yaml import Document, Place, describe
+from accelsim.config.yaml import Document, Place
 from accelsim.errors import ConfigError
 
 __all__ = [
@@ -129,7 +129,7 @@ def load_accuracy(name_or_path: NameOrPath) -> Accuracy:
 def load_spec(name_or_path: NameOrPath) -> HardwareSpec:
     """Whatever lies under a name or path of ``hwconfigs``: system, GPU, attention unit, or a table that one names."""
     document = open_document("hwconfigs", name_or_path)
-    kind = _kind_of(document, tuple(_HARDWARE), "hardware")
+    kind = kind_of(document, tuple(_HARDWARE), "hardware")
     if kind == "system":
         return _hardware(name_or_path, [])
     _link_files(document)
@@ -168,7 +168,7 @@ def load_attention_unit(unit: NameOrPath | AttentionUnit, overrides: Sequence[st
         document = _as_document(unit, f"attention_unit given as {type(unit).__name__}")
     else:
         document = open_document("hwconfigs", unit)
-    _kind_of(document, ("attention_unit",), "attention_unit")
+    kind_of(document, ("attention_unit",), "attention_unit")
     for assignment in _of_root("hardware", overrides):
         assign(document, assignment)
     _link_files(document)
@@ -306,7 +306,7 @@ def _hardware(hardware: NameOrPath | System | Gpu, assignments: list[Assignment]
         document = open_document("hwconfigs", hardware)
     else:
         raise ConfigError(f"hardware: needs a name, a path, a System or a Gpu, not {type(hardware).__name__}")
-    alone = _kind_of(document, ("system", "gpu"), "hardware") == "gpu"
+    alone = kind_of(document, ("system", "gpu"), "hardware") == "gpu"
     if alone:
         name = document.data.get("name")
         place = document.place(())
@@ -337,7 +337,7 @@ def _join_parts(document: Document) -> None:
             base = place.file.parent if place.file else None
             try:
                 part = open_document("hwconfigs", value, base)
-                _kind_of(part, (kind,), key)
+                kind_of(part, (kind,), key)
             except ConfigError as error:
                 raise ConfigError(f"{place}: hardware.{key}: {error}") from None
             document.put(key, part)
@@ -372,7 +372,7 @@ def _workload(workload: "NameOrPath | Workload", assignments: list[Assignment]) 
         raise ConfigError(f"workload: needs a name, a path or a workload spec, not {type(workload).__name__}")
     for assignment in assignments:
         assign(document, assignment)
-    kind = _kind_of(document, tuple(_WORKLOADS), "workload")
+    kind = kind_of(document, tuple(_WORKLOADS), "workload")
     for key in ("weights", "data"):
         if kind in ("vision", "text", "graph") and isinstance(document.data.get(key), str):
             document.data[key] = existing(document.data[key], document.place((key,)), f": workload.{key}")
@@ -381,22 +381,11 @@ def _workload(workload: "NameOrPath | Workload", assignments: list[Assignment]) 
     return spec
 
 
-def _kind_of(document: Document, allowed: tuple[str, ...], root: str) -> str:
-    kind: Any = document.data.get("kind")
-    if kind in allowed:
-        return str(kind)
-    place = document.place(("kind",))
-    problem = f"missing key 'kind'; {near('', allowed)}"
-    if kind is not None:
-        problem = f"{describe(kind)} is not allowed; {near(str(kind), allowed)}"
-    raise ConfigError(f"{place}: {dotted((root, 'kind'))}: {problem}")
-
-
 def _expect(spec: type[_SpecT], name_or_path: NameOrPath) -> _SpecT:
     kind = next(kind for kind, candidate in _HARDWARE.items() if candidate is spec)
 
     def checked(document: Document) -> _SpecT:
-        _kind_of(document, (kind,), kind)
+        kind_of(document, (kind,), kind)
         return build(spec, document, kind)
 
     return remembered(spec, find("hwconfigs", name_or_path), lambda path: open_document("hwconfigs", path), checked)

@@ -3,6 +3,7 @@
 import difflib
 import os
 from collections.abc import Iterable
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,6 +15,7 @@ _BEGUN = 6
 """Names that are offered for their beginning, at most."""
 
 
+@cache
 def folder(kind: str) -> Path:
     """Folder of built-in files: inside the package when installed, beside it in a checkout.
 
@@ -53,11 +55,32 @@ def built_in(kind: str) -> dict[str, Path]:
     ConfigError
         For an unknown folder, or when two files bear one name.
     """
+    part = _part(kind)
+    known = _LISTED.get(part)
+    if known is not None and all(_modified(folder) == at for folder, at in known[0].items()):
+        return dict(known[1])
+    folders = {part: _modified(part)}
     found: dict[str, Path] = {}
-    for path in sorted(_part(kind).rglob("*"), key=lambda path: path.stem):
+    for path in sorted(part.rglob("*"), key=lambda path: path.stem):
         if path.suffix in _SUFFIXES and found.setdefault(path.stem, path) != path:
             raise ConfigError(f"two files are called {path.stem!r}: {found[path.stem]} and {path}")
-    return found
+        if path.is_dir():
+            folders[path] = _modified(path)
+    _LISTED[part] = (folders, found)
+    return dict(found)
+
+
+_LISTED: dict[Path, tuple[dict[Path, int], dict[str, Path]]] = {}
+"""For a folder its folders, each with the time of its last change, and its names: every name that is looked up needs
+them, and sweeps look up thousands."""
+
+
+def _modified(folder: Path) -> int:
+    """When an entry of a folder was last added or taken away, in ns; 0 once it is gone."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def available(kind: str) -> list[str]:
