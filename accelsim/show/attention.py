@@ -5,7 +5,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from accelsim.show.style import BLACK, BLUE, DARK, LIGHT, PALETTE, SKY, colour_of, label_of, new_figure, style
+from accelsim.show.style import (
+    BLACK,
+    BLUE,
+    DARK,
+    GREEN,
+    LIGHT,
+    ORANGE,
+    PALETTE,
+    PURPLE,
+    SKY,
+    YELLOW,
+    label_of,
+    new_figure,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +35,10 @@ _FIXED = {
     "fetch_values": "#8C8C8C",
 }
 """Waiting and transfers are grey in every figure, work has colours."""
+_WORK = (SKY, ORANGE, GREEN, PURPLE, YELLOW)
+"""Colours of a unit's stages in the order of its pipeline, light enough for their names."""
+_NAMED = 7.0
+"""Percent of a bar from which a stage's name fits."""
 _CEILING = 256.0
 """GOP/s of 128 multipliers at 1 GHz that never rest."""
 
@@ -43,7 +61,7 @@ def throughput_axes(units: pd.DataFrame, axes: "Axes") -> "Axes":
     axes.plot(place - 0.2, published, "D", color=BLACK, markersize=5, linestyle="none", label="published, unverified")
     axes.axhline(_CEILING, color=DARK, linewidth=0.9, linestyle="--")
     axes.annotate(
-        "nothing pruned, no rest", (1.0, _CEILING), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+        "nothing pruned, no rest", (0.01, _CEILING), xycoords=("axes fraction", "data"), ha="left", va="bottom",
         fontsize=7, color=DARK,
     )  # fmt: skip
     axes.set_xticks(place, [label_of(str(name)) for name in longest["unit"]], rotation=30, ha="right")
@@ -56,7 +74,7 @@ def throughput_axes(units: pd.DataFrame, axes: "Axes") -> "Axes":
 
 
 def account_axes(account: pd.DataFrame, axes: "Axes") -> "Axes":
-    """Share of time by cause, a bar for each unit at the longest sequence.
+    """Share of time by cause, a bar for each unit at the longest sequence; stages bear their names.
 
     Parameters
     ----------
@@ -64,20 +82,37 @@ def account_axes(account: pd.DataFrame, axes: "Axes") -> "Axes":
         Columns unit, sequence, cause and share_percent.
     """
     longest = account[account["sequence"] == account["sequence"].max()]
-    table = longest.pivot_table(index="unit", columns="cause", values="share_percent", sort=False).fillna(0.0)
-    shown = [cause for cause in table.columns if table[cause].max() >= 0.5]
-    shown.sort(key=lambda cause: cause in _FIXED)
-    colours = colour_of(shown, _FIXED)
-    place, low = np.arange(len(table)), np.zeros(len(table))
-    for index, cause in enumerate(shown):
-        hatch = "///" if cause not in _FIXED and index >= len(PALETTE) else ""
-        axes.bar(place, table[cause], 0.65, low, color=colours[cause], label=label_of(str(cause)), hatch=hatch)
-        low += table[cause].to_numpy()
-    axes.set_xticks(place, [label_of(str(name)) for name in table.index], rotation=30, ha="right")
+    names = list(dict.fromkeys(longest["unit"]))
+    waits: dict[str, str] = {}
+    for place, name in enumerate(names):
+        some = longest[(longest["unit"] == name) & (longest["share_percent"] > 0)]
+        own = [cause for cause in some["cause"] if cause not in _FIXED]
+        colours = dict(zip(own, _WORK * 4, strict=False)) | _FIXED
+        low = 0.0
+        for cause, share in sorted(
+            zip(some["cause"], some["share_percent"], strict=True), key=lambda one: one[0] in _FIXED
+        ):
+            axes.bar(place, share, 0.75, low, color=colours[cause], edgecolor="white", linewidth=0.5)
+            if cause in _FIXED:
+                waits.setdefault(colours[cause], label_of(str(cause)))
+            elif share >= _NAMED:
+                axes.text(
+                    place,
+                    low + share / 2,
+                    label_of(str(cause)).replace(" ", "\n"),
+                    ha="center",
+                    va="center",
+                    fontsize=6.5,
+                )
+            low += share
+    axes.set_xticks(range(len(names)), [label_of(str(name)) for name in names], rotation=30, ha="right")
     axes.set_ylabel("share of the cores' time (%)")
     axes.set_ylim(0, 100)
     axes.set_title("Where time goes")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7)
+    for colour, label in waits.items():
+        axes.bar(0, 0, color=colour, label=label)
+    if waits:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7)
     return axes
 
 

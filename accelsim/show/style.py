@@ -101,9 +101,18 @@ _SPELT = {
     "n_m": "N:M",
     "tile_element_wise": "tile-element-wise",
     "tile_vector_wise": "tile-vector-wise",
+    "a3": "A3",
+    "spatten": "SpAtten",
+    "acceltran": "AccelTran",
+    "energon": "Energon",
+    "sanger": "Sanger",
 }
 
 
 def label_of(name: str) -> str:
     """A name as a reader sees it: ``bank_conflict`` becomes ``bank conflict``, ``l2`` becomes ``L2``."""
-    return " + ".join(_SPELT.get(part, part.replace("_", " ")) for part in name.split("+"))
+    return " + ".join(_SPELT.get(part) or _words(part) for part in name.split("+"))
+
+
+def _words(part: str) -> str:
+    return " ".join(_SPELT.get(word, word) for word in part.split("_"))
