@@ -26,6 +26,7 @@ from accelsim.model.reference import reference_outputs
 from accelsim.pruning.patterns import tile_part
 from accelsim.pruning.recorded import TILES_SUFFIX
 from accelsim.results import Result
+from accelsim.results.metrics import accuracy, quality
 
 PRODUCTS = ("integer", "cross", "fraction", "score", "value")
 """Kinds of products that the attention unit counts apart; `score` are whole ones, of dense attention."""
@@ -99,11 +100,16 @@ def work_done(plan: NetworkPlan, execution: Execution) -> tuple[int, int]:
     return gemms, attention
 
 
-def _accuracy(execution: Execution, operands: OperandSet | None) -> float | None:
-    """Share of items whose largest output is at their label; None without labels or values."""
-    if operands is None or operands.labels is None or execution.output is None:
-        return None
-    return float(np.mean(execution.output.argmax(axis=1) == operands.labels))
+def _judged(config: RunConfig, execution: Execution, operands: OperandSet | None) -> dict[str, object]:
+    """Accuracy where there are labels, and the metric that the workload is judged by; None without either."""
+    if operands is None or execution.output is None:
+        return {"accuracy": None, "metric_name": None, "metric": None}
+    asked = getattr(config.workload, "metric", None)
+    name, value = quality(execution.output, operands.labels, operands.scores, asked)
+    share = None
+    if operands.labels is not None:
+        share = accuracy(execution.output.argmax(axis=1), operands.labels)
+    return {"accuracy": share, "metric_name": name, "metric": value}
 
 
 def _imbalance(run: NetworkRun) -> float | None:
@@ -176,7 +182,7 @@ def summarise(
         "attention_macs": sum(op.macs for op in network.operations if isinstance(op, Attention)),
         "max_rel_error": error,
         "attention_latency_us": None if run.attention_ps is None else run.attention_ps / PS_PER_US,
-        "accuracy": _accuracy(execution, operands),
+        **_judged(config, execution, operands),
         "items": network.items,
         "items_per_s": network.items / (run.latency_ps * 1e-12) if run.latency_ps else None,
         "bit_macs": gemms + (attention if not execution.heads else sum(part or 0 for part in bits)),

@@ -24,6 +24,7 @@ _ROWS: tuple[tuple[str, str, Callable[[object], str]], ...] = (
     ("MACs skipped", "skipped_macs", count),
     ("weights pruned", "weight_sparsity", percent),
     ("blocks pruned", "block_ratio", percent),
+    ("with those of padding", "padded_block_ratio", percent),
     ("heads pruned", "head_ratio", percent),
     ("heads kept by the guard", "guarded_heads", percent),
     ("inputs run again by the guard", "guarded_inputs", percent),
@@ -35,6 +36,8 @@ _ROWS: tuple[tuple[str, str, Callable[[object], str]], ...] = (
     ("bit products/256", "bit_macs", count),
     ("largest error of the output", "max_rel_error", percent),
     ("accuracy", "accuracy", percent),
+    ("F1", "f1", amount),
+    ("Spearman's correlation", "spearman", amount),
     ("DRAM traffic (B)", "dram_bytes", count),
     ("kernel launches", "launches", count),
     ("area (mm2)", "area_mm2", amount),
@@ -46,7 +49,7 @@ def run(result: "Result") -> None:
     """Print a run: summary, where the time went, where the energy went, and what rests on defaults."""
     from accelsim.results.parts import defaults
 
-    summary = {**result.summary, "latency_interval": interval_of(result.summary)}
+    summary = {**_judged(result.summary), "latency_interval": interval_of(result.summary)}
     title = f"{summary['workload']} on {summary['hardware']}, {summary['scheme']}"
     rows = [(label, show(summary[key])) for label, key, show in _ROWS if summary.get(key) not in (None, "")]
     table(title, [Column("quantity"), Column("value", number=True)], rows)
@@ -71,8 +74,12 @@ def run(result: "Result") -> None:
 def compare(comparison: "Comparison") -> None:
     """Print a comparison: a row for each scheme, the attention unit's products, and what a reader should know."""
     frame = comparison.to_frame()
-    entries = [{**row, "speedup": _speedup(row), "latency_interval": interval_of(row)} for row in _records(frame)]
+    entries = [
+        {**_judged(row), "speedup": _speedup(row), "latency_interval": interval_of(row)} for row in _records(frame)
+    ]
     shown = [entry for entry in _COMPARED if entry[1] != "latency_interval" or any(map(interval_of, entries))]
+    if not any(row.get("metric_name") == "accuracy" for row in entries):
+        shown += [entry for entry in _WHERE_KNOWN if any(row.get(entry[1]) is not None for row in entries)]
     columns = [Column("scheme"), *(Column(title, number=True) for title, _, _ in shown)]
     rows = [[str(row["scheme"]), *(show(row[key]) for _, key, show in shown)] for row in entries]
     table(f"{frame['workload'][0]} on {frame['hardware'][0]}", columns, rows)
@@ -82,6 +89,12 @@ def compare(comparison: "Comparison") -> None:
         rows = [[str(row["scheme"]), *(show(row[key]) for _, key, show in _PRODUCTS)] for row in unit]
         table("Products on the attention unit, and as bit products over 256 (1 for whole ones)", columns, rows)
     lines([*comparison.notes(), *(line for result in comparison.results for line in _saturated(result.summary))])
+
+
+def _judged(row: Mapping[str, object]) -> dict[str, object]:
+    """A summary with its metric under the metric's own name."""
+    found = {"f1": None, "spearman": None, **row}
+    return {**found, str(row["metric_name"]): row["metric"]} if row.get("metric_name") in ("f1", "spearman") else found
 
 
 def _saturated(summary: Mapping[str, object]) -> list[str]:
@@ -110,6 +123,14 @@ _COMPARED: tuple[tuple[str, str, Callable[[object], str]], ...] = (
     ("error", "max_rel_error", percent),
     ("accuracy", "accuracy", percent),
 )
+_WHERE_KNOWN: tuple[tuple[str, str, Callable[[object], str]], ...] = (
+    ("F1", "f1", amount),
+    ("Spearman", "spearman", amount),
+    ("cosine to dense", "cosine_to_dense", amount),
+    ("rank to dense", "rank_to_dense", amount),
+    ("top-1 as dense", "top1_to_dense", percent),
+)
+"""Columns that a comparison has where some scheme has the number and accuracy does not say it."""
 _PRODUCTS: tuple[tuple[str, str, Callable[[object], str]], ...] = (
     ("integer", "integer_products", count),
     ("bits/256", "integer_bit_macs", count),

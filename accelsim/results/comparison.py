@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from accelsim.results.intervals import compared
+from accelsim.results.metrics import agreement
 from accelsim.results.parts import attention_share, defaults, ratio
 from accelsim.results.result import Result
 from accelsim.results.schema import SCHEMA_VERSION
@@ -67,13 +68,28 @@ class Comparison:
         `verdict`: faster, slower, or undecided when the interval holds 1. None where no error was measured."""
         return compared(self.baseline, result)
 
+    def agreement(self, result: Result) -> dict[str, float | None]:
+        """How alike the outputs of a run and the dense one are (`accelsim.results.metrics.agreement`).
+
+        None without values, and where outputs are not one row for each of several items; `top1_to_dense` is of
+        classifiers alone.
+        """
+        items = result.summary["items"]
+        one_row_each = result.output is not None and result.output.ndim == 2 and len(result.output) == items != 1
+        found = agreement(result.output if one_row_each else None, self.baseline.output)
+        config = result.provenance.get("config")
+        workload = config.get("workload") if isinstance(config, dict) else None
+        if not isinstance(workload, dict) or not workload.get("classes"):
+            found["top1_to_dense"] = None
+        return found
+
     def to_frame(self) -> pd.DataFrame:
-        """A row for each scheme: the summary's keys and those of `ratios` and `interval`."""
-        rows = [
-            {**result.to_frame().iloc[0].to_dict(), **self.ratios(result), **self.interval(result)}
-            for result in self.results
-        ]
+        """A row for each scheme: the summary's keys and those of `ratios`, `interval` and `agreement`."""
+        rows = [{**result.to_frame().iloc[0].to_dict(), **self._beside(result)} for result in self.results]
         return pd.DataFrame(rows)
+
+    def _beside(self, result: Result) -> dict[str, object]:
+        return {**self.ratios(result), **self.interval(result), **self.agreement(result)}
 
     def notes(self) -> list[str]:
         """What a reader of the table should know, one sentence a line."""
@@ -123,7 +139,7 @@ class Comparison:
             "hardware": self.baseline.summary["hardware"],
             "workload": self.baseline.summary["workload"],
             "baseline": self.baseline.scheme,
-            "schemes": [{**result.summary, **self.ratios(result), **self.interval(result)} for result in self.results],
+            "schemes": [{**result.summary, **self._beside(result)} for result in self.results],
             "notes": self.notes(),
         }
 

@@ -5,6 +5,8 @@ The version rises when a key changes its meaning or goes; keys may be added with
 
 from typing import Any
 
+from accelsim.results.metrics import AGREEMENT
+
 SCHEMA_VERSION = 1
 
 _COUNT = {"type": "integer", "minimum": 0}
@@ -62,6 +64,9 @@ LATER: dict[str, dict[str, Any]] = {
     "imbalance_percent": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
     "latency_p50_us": {"type": ["number", "null"], "minimum": 0},
     "latency_p95_us": {"type": ["number", "null"], "minimum": 0},
+    "padded_block_ratio": _SHARE,
+    "metric_name": {"enum": ["accuracy", "f1", "spearman", None]},
+    "metric": {"type": ["number", "null"], "minimum": -1, "maximum": 1},
     "guard": {"enum": ["head", "input", None]},
     **dict.fromkeys(("guarded_heads", "guarded_inputs"), _SHARE),
     **dict.fromkeys(("guard_latency_us", "guard_energy_uj"), _OPTIONAL_NUMBER),
@@ -116,6 +121,7 @@ COMPARE_SCHEMA: dict[str, Any] = {
                     "verdict": {"enum": ["faster", "slower", "undecided", None]},
                     "attention_speedup": _OPTIONAL_NUMBER,
                     "energy_ratio": _OPTIONAL_NUMBER,
+                    **{key: {"type": ["number", "null"], "minimum": -1.001, "maximum": 1.001} for key in AGREEMENT},
                 },
                 "required": [
                     *(*SUMMARY, *INTERVAL, "speedup", "speedup_low", "speedup_high", "verdict"),
