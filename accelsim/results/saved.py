@@ -1,0 +1,63 @@
+"""Results from the folders that commands save: of a run, or of a comparison."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from accelsim.errors import ResultError
+from accelsim.results.result import Result
+from accelsim.results.store import MANIFEST, read_folder
+
+_RUN, _COMPARISON = "result.json", "comparison.json"
+
+
+def load_results(folder: str | Path) -> dict[str, Result]:
+    """Results of a folder by scheme: one where a run was saved, several where a comparison was.
+
+    Raises
+    ------
+    ResultError
+        When the folder is missing, damaged or holds neither; what lies below it is named.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ResultError(f"{folder}: no such folder of results")
+    if not (folder / MANIFEST).is_file():
+        below = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}"))
+        hint = f"; below it are {', '.join(below)}" if below else ""
+        raise ResultError(f"{folder} holds no result of a run or comparison{hint}")
+    files = read_folder(folder)
+    if _RUN in files:
+        result = Result.from_files(files, folder)
+        return {result.scheme: result}
+    if _COMPARISON in files:
+        return {scheme: Result.from_files(_below(files, scheme), folder / scheme) for scheme in _schemes(files)}
+    raise ResultError(f"{folder} holds no result of a run or comparison")
+
+
+def load_one(folder: str | Path, scheme: str | None = None) -> Result:
+    """The result of a run's folder, or that of `scheme` in a comparison's.
+
+    Raises
+    ------
+    ResultError
+        As for `load_results`; when `scheme` is not among the results, or needed to choose.
+    """
+    found = load_results(folder)
+    if scheme is None and len(found) == 1:
+        return next(iter(found.values()))
+    if scheme in found:
+        return found[scheme]
+    asked = "name a scheme" if scheme is None else f"there is no {scheme}"
+    raise ResultError(f"{folder}: {asked}; it holds {', '.join(found)}")
+
+
+def _schemes(files: Mapping[str, bytes]) -> list[str]:
+    """Schemes of a comparison in the order of its table."""
+    document = json.loads(files[_COMPARISON])
+    return [str(entry["scheme"]) for entry in document["schemes"]]
+
+
+def _below(files: Mapping[str, bytes], scheme: str) -> dict[str, bytes]:
+    prefix = f"{scheme}/"
+    return {name.removeprefix(prefix): content for name, content in files.items() if name.startswith(prefix)}
