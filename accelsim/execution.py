@@ -58,6 +58,8 @@ class HeadMasks:
     """What the heads would do by the same decisions without the guard."""
     dense: bool = False
     """Whether scores are whole products, with no decision before them."""
+    head_importance: NDArray[np.float64] | None = None
+    """[heads] what `tau_h` is compared with, as a mean over blocks; None where nothing was decided by values."""
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,7 @@ def attention_on_unit(
         lengths,
         values.guarded,
         _unguarded(values, options, query, lengths),
+        head_importance=values.head_importance,
     )
     return UnitValues(values.output, work, values.saturated)
 

@@ -44,7 +44,9 @@ class Guarded:
     execution: Execution
     items: NDArray[np.int64]
     """Inputs that went through the network again."""
-    without: tuple[NetworkPlan, Execution] | None
+    first: Execution
+    """What the first pass did."""
+    without: tuple[NetworkPlan, Execution] | None = None
     """The same decisions without the guard, whose time and energy tell what it costs; None where it changed nothing."""
 
 
@@ -79,12 +81,12 @@ def guard(
     config = costing.config
     nothing = np.empty(0, dtype=np.int64)
     if not config.scheme.endswith("hdp") or config.hdp.guard == "none" or execution.output is None or operands is None:
-        return Guarded(plan, operands, execution, nothing, None)
+        return Guarded(plan, operands, execution, nothing, execution)
     if config.hdp.guard == "head":
-        return Guarded(plan, operands, execution, nothing, (plan, _unguarded(execution)))
+        return Guarded(plan, operands, execution, nothing, execution, (plan, _unguarded(execution)))
     chosen = np.flatnonzero(margins(execution.output) < config.hdp.guard_margin)
     if not len(chosen):
-        return Guarded(plan, operands, execution, nothing, None)
+        return Guarded(plan, operands, execution, nothing, execution)
     items = chosen.tolist()
     rows = take_rows(operands, plan.network, items)
     again = plan_network(
@@ -94,7 +96,7 @@ def guard(
     second = execute(again, unpruned, rows)
     merged = _joined(plan, execution, again, second, chosen)
     inputs = operands.inputs | {f"{SECOND}{name}": array for name, array in rows.inputs.items()}
-    return Guarded(merged[0], replace(operands, inputs=inputs), merged[1], chosen, (plan, execution))
+    return Guarded(merged[0], replace(operands, inputs=inputs), merged[1], chosen, execution, (plan, execution))
 
 
 def guard_summary(guarded: Guarded, run: NetworkRun, costing: Costing) -> dict[str, object]:

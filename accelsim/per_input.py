@@ -45,18 +45,16 @@ class _One:
         return play(self.plan, self.kernels, units, self.costing.config.hardware)
 
 
-def time_each_input(
-    costing: Costing, plan: NetworkPlan, execution: Execution, operands: OperandSet | None, guarded: Guarded
-) -> pd.DataFrame:
+def time_each_input(costing: Costing, plan: NetworkPlan, operands: OperandSet | None, guarded: Guarded) -> pd.DataFrame:
     """Latency and energy of each input by itself.
 
     Parameters
     ----------
     costing : Costing
-    plan, execution, operands
-        Of all inputs, before any second pass.
+    plan, operands
+        Of all inputs, without any second pass.
     guarded : Guarded
-        Which inputs go through the network again; those pay for both passes.
+        What the first pass did, and which inputs go through the network again; those pay for both passes.
 
     Returns
     -------
@@ -69,17 +67,17 @@ def time_each_input(
     MappingError
         When the workload is no network of inputs that are treated alike.
     """
-    config, items = costing.config, plan.network.items
+    config, items, first = costing.config, plan.network.items, guarded.first
     network = take_items(plan.network, [0])
     alone = plan_network(network, config, costing.library, parameters_of(operands), costing.sparse_library)
     counted = execute(alone, config.model_copy(update={"masks": None}), None)
     one = _One(costing, alone, counted, costing.simulate(alone, counted).kernels)
     again = set(guarded.items.tolist())
-    unpruned = {name: replace(_of_item(masks, 0, items), dense=True) for name, masks in execution.heads.items()}
+    unpruned = {name: replace(_of_item(masks, 0, items), dense=True) for name, masks in first.heads.items()}
     dense = one.run(unpruned) if again else None
     rows, known = [], None
     for item in range(items):
-        heads = {name: _of_item(masks, item, items) for name, masks in execution.heads.items()}
+        heads = {name: _of_item(masks, item, items) for name, masks in first.heads.items()}
         if known is None or heads:
             run = one.run(heads)
             known = run.latency_ps, costing.total_uj(run)

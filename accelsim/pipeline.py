@@ -16,13 +16,13 @@ from accelsim.guard import guard, guard_summary
 from accelsim.mapping.network import check_scheme, plan_network, uses_unit
 from accelsim.model.build import build_network
 from accelsim.model.operand_files import workload_for_operands
-from accelsim.model.operands import prepare_operands
+from accelsim.model.operands import OperandSet, prepare_operands
 from accelsim.per_input import latency_summary, time_each_input
 from accelsim.results import Comparison, Result
 from accelsim.tabulate import tabulate
 
 
-def run_config(config: RunConfig, *, each_input: bool = False) -> Result:
+def run_config(config: RunConfig, *, each_input: bool = False, drawn: OperandSet | None = None) -> Result:
     """Run what a config describes.
 
     Parameters
@@ -31,6 +31,8 @@ def run_config(config: RunConfig, *, each_input: bool = False) -> Result:
         Machine, workload, scheme and options. The same config gives the same result, to the byte.
     each_input : bool
         Whether each input is timed by itself too (`Result.per_input`).
+    drawn : OperandSet, optional
+        Operands of this config (`prepare_operands`), when someone has them already.
 
     Returns
     -------
@@ -48,14 +50,14 @@ def run_config(config: RunConfig, *, each_input: bool = False) -> Result:
     check_scheme(network, config)
     costing = Costing.of(config)
 
-    operands = prepare_operands(network, config)
+    operands = prepare_operands(network, config) if drawn is None else drawn
     plan = plan_network(network, config, costing.library, parameters_of(operands), costing.sparse_library)
     execution = execute(plan, config, operands)
     guarded = guard(plan, execution, operands, costing)
     simulated = costing.simulate(guarded.plan, guarded.execution)
     energy = costing.energy(simulated)
     result = tabulate(config, guarded.plan, guarded.operands, guarded.execution, simulated, energy)
-    alone = time_each_input(costing, plan, execution, operands, guarded) if each_input else None
+    alone = time_each_input(costing, plan, operands, guarded) if each_input else None
     added = guard_summary(guarded, simulated, costing) | latency_summary(alone)
     return replace(result, summary=result.summary | added, per_input=alone)
 
@@ -197,5 +199,7 @@ def compare(
     network = build_network(configs["dense"].workload)
     for config in configs.values():  # a scheme that cannot run is told before the others take their time
         check_scheme(network, with_imagined_unit(config, network.dtype))
-    found = {scheme: run_config(config) for scheme, config in configs.items()}
+    # Operands depend on no scheme; drawn once, they carry the reference that errors are told against, too.
+    shared = prepare_operands(network, configs["dense"]) if configs["dense"].operands is None else None
+    found = {scheme: run_config(config, drawn=shared) for scheme, config in configs.items()}
     return Comparison(tuple(found[scheme] for scheme in wanted), found["dense"])

@@ -34,7 +34,7 @@ def calibrate_hw(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fit the few parameters of a GPU that datasheets do not give, and say how far off held-out rows are."""
+    """Fit a GPU's few parameters that datasheets lack, and say how far off held-out rows are (models: calibrate)."""
     check_yaml(out, "a GPU", extends=hw)
     from accelsim.validate.calibrate import FIT_ENGINES, calibrate
     from accelsim.validate.fitted_yaml import calibration_yaml, write_yaml

@@ -21,6 +21,8 @@ from accelsim.cli import (
     attention,
     breakeven,
     calibrate,
+    explain,
+    calibrate_model,
     hardware,
     import_model,
     output,
@@ -28,6 +30,7 @@ from accelsim.cli import (
     run,
     study,
     sweep,
+    tradeoff,
     validate,
     watch,
     workload,
@@ -53,11 +56,14 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("compare")(run.compare)
+app.command("explain")(explain.explain)
 app.command("sweep")(sweep.sweep)
 app.command("breakeven")(breakeven.breakeven)
 app.command("validate")(validate.validate)
 app.command("study")(study.study)
 app.command("watch")(watch.watch)
+app.command("calibrate")(calibrate_model.calibrate)
+app.command("tradeoff")(tradeoff.tradeoff)
 app.command("prune")(prune.prune)
 app.command("import")(import_model.import_model)
 app.command("calibrate-hw")(calibrate.calibrate_hw)

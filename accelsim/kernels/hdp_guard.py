@@ -27,7 +27,7 @@ def row_thresholds(theta: IntArray, rho_b: float) -> NDArray[np.float64]:
     """
     low, high = theta.min(axis=1).astype(np.float64), theta.max(axis=1).astype(np.float64)
     if rho_b <= -1:
-        return low
+        return np.asarray(low, dtype=np.float64)
     mean = theta.sum(axis=1).astype(np.float64) / theta.shape[1]
     reach = high - mean if rho_b >= 0 else mean - low
     thresholds: NDArray[np.float64] = np.clip(mean + rho_b * reach, low, high)
