@@ -21,7 +21,7 @@ from accelsim.results.result import Result
 from accelsim.results.stack import PS_PER_US, exposed, latency_ps, whole_ps
 
 LOSSES = {
-    "unpruned": "time is spent in operations that save less than the whole does: element-wise ones save nothing",
+    "unpruned": "operations that save less than the whole, element-wise ones nothing, take their time",
     "padding": "tiles are filled up, and what fills them is multiplied too",
     "slower_unit": "a multiply-accumulate that counts takes longer: another unit, or a smaller tile",
     "launch": "launches take as long however little they do",
@@ -30,7 +30,7 @@ LOSSES = {
     "shared_memory": "traffic through shared memory does not shrink as the work does",
     "fill_and_drain": "set-up, first stage and epilogue of thread blocks do not shrink as the work does",
     "imbalance": "thread blocks of fewer k-steps wait for those of more",
-    "tail": "fewer thread blocks fill the last wave less",
+    "tail": "fewer or uneven waves of thread blocks leave more of the device idle",
     "power_limit": "the clock falls to keep the board's power",
     "other_device": "attention runs on another device, with its transfers",
     "attention_unit": "the attention unit's time does not shrink as the work does",
@@ -151,8 +151,8 @@ def waterfall(baseline: Result, result: Result) -> Waterfall:
             times["other_device" if moved else _loss_of(cause)] += loss
         rows.append(_row(name, kept, dense, sparse))
     ideal = round(left * dense_ps)
-    steps = {"ideal": left * dense_ps, **{name: time for name, time in times.items() if time}}
-    losses = {name: time for name, time in whole_ps(steps).items() if name != "ideal"}
+    whole = whole_ps({"ideal": left * dense_ps, **times})
+    losses = {name: time for name, time in whole.items() if time and name != "ideal"}
     rows.sort(key=lambda row: -float(str(row["loss_us"])))
     return Waterfall(dense_ps, ideal, actual_ps, float(1 / left), losses, tuple(rows))
 

@@ -1,7 +1,8 @@
 """Where a run's latency went: every moment given to one kernel, and every kernel's moments to causes, exactly.
 
-Operations may overlap (a transfer beside a kernel); a moment belongs to the one that began first. What a kernel is
-given is divided like its own account, so for a run on one device the stack is that device's account.
+Devices may work side by side; a moment belongs to the GPU if it works, else to the attention unit, else to the link, so
+a transfer counts only where nothing hides it. What a kernel is given is divided like its own account: for a run on one
+device the stack is that device's account.
 
 Two causes of the account are divided further, by what the kernel did:
 
@@ -14,9 +15,10 @@ Two causes of the account are divided further, by what the kernel did:
 Sums are of integers and fractions, so nothing is lost to rounding.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -32,20 +34,21 @@ MEANINGS = {
     "bank_conflict": "lanes meet in a bank of shared memory",
     "l2": "waiting for L2",
     "dram": "waiting for DRAM",
-    "gather": "waiting for sectors that are used in part, for indices, or for columns to be moved",
+    "gather": "waiting for what comes beside the elements asked for: sectors, indices, moves",
     "prologue": "a thread block is set up and fills its first stage",
     "epilogue": "results leave the accumulators",
     "launch": "no kernel is active",
     "imbalance": "waiting for thread blocks of more k-steps",
-    "tail": "the last wave does not fill the device",
+    "tail": "too few thread blocks are left to fill the device",
     "power_limit": "the clock falls to keep the board's power",
-    "link": "operands cross the link",
+    "link": "operands cross the link, and nothing hides it",
     "idle": "nothing is under way",
     "unexplained": "the result has no account of it",
 }
 """Causes in the order of a stack. Those of an attention unit follow as ``attention_unit.CAUSE``."""
 
 _WAITS = ("l2", "dram")
+_RANKS = {"gpu": 0, "attention_unit": 1, "link": 2}
 
 
 @dataclass(frozen=True)
@@ -71,18 +74,32 @@ def exposed(result: Result) -> list[Exposed]:
 
     Time in which nothing is under way is a row of its own, at the end, whose operation has no name.
     """
-    whole, reached, rows = latency_ps(result), 0, []
-    by_device = _device_accounts(result)
-    for row in _records(result.kernels.sort_values(["begin_us", "end_us"], kind="stable")):
-        begin, end = (round(float(str(row[key])) * PS_PER_US) for key in ("begin_us", "end_us"))
-        start, stop = max(begin, reached), min(end, whole)
-        taken = max(0, stop - start)
-        reached = max(reached, stop)
-        causes = {name: taken * share for name, share in _shares(row, by_device).items() if taken and share}
+    whole, by_device = latency_ps(result), _device_accounts(result)
+    table = _records(result.kernels.sort_values(["begin_us", "end_us"], kind="stable"))
+    spans = [
+        tuple(min(whole, round(float(str(row[key])) * PS_PER_US)) for key in ("begin_us", "end_us")) for row in table
+    ]
+    ranks = [_RANKS.get(str(row["device"]), len(_RANKS)) for row in table]
+    taken = _owned(spans, ranks)
+    rows = []
+    for row, time in zip(table, taken, strict=True):
+        causes = {name: time * share for name, share in _shares(row, by_device).items() if time and share}
         operation = str(row.get("operation") or row["name"])
-        rows.append(Exposed(str(row["name"]), operation, str(row["part"]), str(row["device"]), taken, causes))
-    gaps = whole - sum(row.time_ps for row in rows)
+        rows.append(Exposed(str(row["name"]), operation, str(row["part"]), str(row["device"]), time, causes))
+    gaps = whole - sum(taken)
     return [*rows, Exposed("", "", "idle", "", gaps, {"idle": Fraction(gaps)})] if gaps else rows
+
+
+def _owned(spans: Sequence[tuple[int, ...]], ranks: Sequence[int]) -> list[int]:
+    """Time of each span in which none of a lower rank is under way; of equal ranks the first one counts."""
+    owned = [0] * len(spans)
+    edges = sorted((time, index) for index, span in enumerate(spans) for time in span)
+    active: set[int] = set()
+    for (time, index), (after, _) in pairwise([*edges, edges[-1]] if edges else []):
+        active ^= {index}
+        if active and after > time:
+            owned[min(active, key=lambda one: (ranks[one], one))] += after - time
+    return owned
 
 
 def stack_ps(rows: Iterable[Exposed]) -> dict[str, int]:
