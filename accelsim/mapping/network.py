@@ -1,6 +1,6 @@
 """Plan of a whole network under a scheme: where each operation runs, and the kernels that it becomes there."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -152,12 +152,32 @@ class _Planner:
         return (*self.plan(scores, None), softmax, *self.plan(context, None))
 
 
+@dataclass(frozen=True)
+class PrunedWeights:
+    """What a pattern makes of a network's weights, whatever machine they run on."""
+
+    masks: dict[str, Mask]
+    """Of each pruned weight, by the parameter's name."""
+    packed: dict[str, Packed]
+    """Likewise."""
+
+
+def prune_weights(
+    network: Network, config: RunConfig, parameters: Mapping[str, NDArray[np.float32]] | None
+) -> PrunedWeights:
+    """Masks of a network's weights under a scheme, and the weights that they leave; see `weight_masks`."""
+    masks = weight_masks(network, config, parameters)
+    values = parameters or {}
+    return PrunedWeights(masks, {name: pack_mask(values.get(name), mask) for name, mask in masks.items()})
+
+
 def plan_network(
     network: Network,
     config: RunConfig,
     library: Library,
     parameters: Mapping[str, NDArray[np.float32]] | None,
     sparse_library: Library | None = None,
+    pruned: PrunedWeights | None = None,
 ) -> NetworkPlan:
     """Plan every operation of a network.
 
@@ -173,6 +193,8 @@ def plan_network(
         Weights by name; None when values are off, and masks come from the seed.
     sparse_library : Library, optional
         Kernels for 2:4 weights on sparse tensor cores; those of `library` when left out.
+    pruned : PrunedWeights, optional
+        What `prune_weights` made of the same arguments, where that is known.
 
     Raises
     ------
@@ -180,21 +202,16 @@ def plan_network(
         When the scheme does not suit machine or workload, or a tile does not fit.
     """
     check_scheme(network, config)
-    masks = weight_masks(network, config, parameters)
+    pruned = pruned or prune_weights(network, config, parameters)
     planner = _Planner(config, library, sparse_library or library)
-
-    def packed(gemm: Gemm) -> Packed | None:
-        if gemm.weight is None or gemm.weight not in masks:
-            return None
-        return pack_mask(None if parameters is None else parameters[gemm.weight], masks[gemm.weight])
-
-    planned = tuple(_planned(operation, planner, packed) for operation in network.operations)
-    return NetworkPlan(network, planned, masks)
+    planned = tuple(_planned(operation, planner, pruned.packed) for operation in network.operations)
+    return NetworkPlan(network, planned, pruned.masks)
 
 
-def _planned(operation: Operation, planner: _Planner, packed: Callable[[Gemm], Packed | None]) -> PlannedOperation:
+def _planned(operation: Operation, planner: _Planner, packed: Mapping[str, Packed]) -> PlannedOperation:
     if isinstance(operation, Gemm):
-        return PlannedOperation(operation, "gpu", planner.plan(operation, packed(operation)))
+        weights = None if operation.weight is None else packed.get(operation.weight)
+        return PlannedOperation(operation, "gpu", planner.plan(operation, weights))
     if isinstance(operation, Elementwise):
         moves_nothing = operation.bytes_read + operation.bytes_written == 0
         return PlannedOperation(operation, "gpu", () if moves_nothing else (operation,))
