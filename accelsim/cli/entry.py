@@ -28,6 +28,7 @@ from accelsim.cli import (
     output,
     prune,
     run,
+    serve,
     study,
     sweep,
     tradeoff,
@@ -59,6 +60,7 @@ app.command("compare")(run.compare)
 app.command("explain")(explain.explain)
 app.command("sweep")(sweep.sweep)
 app.command("breakeven")(breakeven.breakeven)
+app.command("serve")(serve.serve)
 app.command("validate")(validate.validate)
 app.command("study")(study.study)
 app.command("watch")(watch.watch)

@@ -1,0 +1,116 @@
+"""Figure of serving: latency, throughput and energy against the rate of requests, a colour for each scheme."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from accelsim.show.style import BLUE, DARK, GREEN, ORANGE, VERMILLION, colour_of, label_of, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_FIXED = {"dense": BLUE, "tile_wise": ORANGE, "hdp": GREEN, "tile_wise+hdp": VERMILLION}
+_LINES = {"p50_us": (":", "p50"), "p95_us": ("-", "p95"), "p99_us": ("--", "p99")}
+_KILO = 1e3
+
+
+def serve_figure(points: pd.DataFrame, knees: Mapping[str, float | None], target_us: float | None = None) -> "Figure":
+    """Percentiles of latency, throughput, and energy for each request, against the rate.
+
+    Rates at or above a scheme's capacity are drawn as throughput alone: latencies there only tell how long the run was.
+
+    Parameters
+    ----------
+    points : pandas.DataFrame
+        Columns scheme, rate_per_s, load, throughput_per_s, p50_us, p95_us, p95_low_us, p95_high_us, p99_us and
+        energy_per_request_uj.
+    knees : mapping of str to float or None
+        By scheme, the rate of its knee, which gets a marker.
+    target_us : float, optional
+        Of the 95th percentile, drawn as a line.
+
+    Raises
+    ------
+    ValueError
+        When there is no point.
+    """
+    if points.empty:
+        raise ValueError("nothing was run, so there is nothing to draw")
+    colours = colour_of(list(dict.fromkeys(points["scheme"])), _FIXED)
+    with style():
+        figure = new_figure(10.2, 3.3)
+        latency, throughput, energy = figure.subplots(1, 3)
+        for scheme, some in points.sort_values("rate_per_s").groupby("scheme", sort=False):
+            _draw(latency, throughput, energy, str(scheme), some, colours[str(scheme)], knees.get(str(scheme)))
+        if target_us is not None:
+            latency.axhline(target_us, color=DARK, linewidth=0.9, linestyle="-.")
+        _finish(latency, throughput, energy, float(points["rate_per_s"].max()))
+        handles, names = throughput.get_legend_handles_labels()
+        styles, shown = _percentile_legend(knees, target_us)
+        figure.legend([*handles, *styles], [*names, *shown], loc="outside right upper")
+    return figure
+
+
+def _draw(
+    latency: "Axes",
+    throughput: "Axes",
+    energy: "Axes",
+    scheme: str,
+    some: pd.DataFrame,
+    colour: str,
+    knee: float | None,
+) -> None:
+    settled = some[some["load"] < 1]
+    rates = settled["rate_per_s"].to_numpy() / _KILO
+    marker = "o" if len(settled) == 1 else None
+    for key, (line, _) in _LINES.items():
+        latency.plot(rates, settled[key].to_numpy(), color=colour, linestyle=line, linewidth=1.3, marker=marker)
+    low, high = (settled[f"p95_{end}_us"].to_numpy(dtype=float) for end in ("low", "high"))
+    latency.fill_between(rates, low, high, color=colour, alpha=0.15, linewidth=0)
+    at = settled[settled["rate_per_s"] == knee]
+    latency.plot(at["rate_per_s"].to_numpy() / _KILO, at["p95_us"].to_numpy(), "D", color=colour, markersize=5)
+    everywhere = some["rate_per_s"].to_numpy() / _KILO
+    served = some["throughput_per_s"].to_numpy() / _KILO
+    alone = "o" if len(some) == 1 else None
+    throughput.plot(everywhere, served, color=colour, linewidth=1.3, marker=alone, label=label_of(scheme))
+    joules = settled["energy_per_request_uj"].to_numpy() / _KILO
+    energy.plot(rates, joules, color=colour, linewidth=1.3, marker=marker)
+
+
+def _finish(latency: "Axes", throughput: "Axes", energy: "Axes", highest: float) -> None:
+    throughput.plot([0, highest / _KILO], [0, highest / _KILO], color=DARK, linewidth=0.8, linestyle=":")
+    latency.set_yscale("log")
+    titles = ("latency (us)", "throughput (1,000 requests/s)", "energy per request (mJ)")
+    for axes, title in zip((latency, throughput, energy), titles, strict=True):
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("rate (1,000 requests/s)")
+        axes.set_xlim(left=0)
+        axes.grid(True, axis="both")
+    energy.set_ylim(bottom=0)
+    throughput.set_ylim(bottom=0)
+
+
+def _percentile_legend(knees: Mapping[str, float | None], target_us: float | None) -> tuple[list[object], list[str]]:
+    from matplotlib.lines import Line2D
+
+    handles: list[object] = [Line2D([], [], color=DARK, linestyle=line) for line, _ in _LINES.values()]
+    names = [name for _, name in _LINES.values()]
+    if any(knee is not None for knee in knees.values()):
+        handles.append(Line2D([], [], color=DARK, marker="D", linestyle="none", markersize=5))
+        names.append("knee")
+    if target_us is not None:
+        handles.append(Line2D([], [], color=DARK, linestyle="-."))
+        names.append("target of p95")
+    return handles, names
+
+
+def serve_files(
+    points: pd.DataFrame, knees: Mapping[str, float | None], target_us: float | None = None
+) -> dict[str, bytes]:
+    """`serve_figure` as serve.png and serve.svg."""
+    from accelsim.show.style import figure_bytes
+
+    figure = serve_figure(points, knees, target_us)
+    return {f"serve.{kind}": figure_bytes(figure, kind) for kind in ("png", "svg")}
