@@ -10,7 +10,7 @@ from accelsim.config.workload import VisionWorkload
 from accelsim.errors import OperandError
 from accelsim.model.drawing import describe_operands, draw_operands
 from accelsim.model.graph import Network
-from accelsim.model.operand_files import read_arrays
+from accelsim.model.operand_files import array_names, read_arrays
 from accelsim.model.operand_set import Arrays, OperandSet, to_format
 
 
@@ -38,7 +38,7 @@ def load_vision(workload: VisionWorkload, network: Network, seed: int = 0) -> Op
         inputs={"patches": to_format("patches", cut_patches(pixels, workload.patch), network.dtype)},
         parameters=parameters,
         labels=labels,
-        description=f"{words} on the first {len(labels)} images of split {workload.split}",
+        description=f"{words} on the first {len(images)} images of split {workload.split}",
     )
 
 
@@ -64,9 +64,9 @@ def load_weights(path: str, network: Network) -> Arrays:
     return {name: to_format(f"{path}: {name}", stored[name], network.dtype) for name in network.parameters}
 
 
-def load_images(workload: VisionWorkload) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def load_images(workload: VisionWorkload) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
     """Images [count, height, width], of several channels [count, height, width, channels], and labels [count] of the
-    workload's split, checked against its sizes.
+    workload's split, checked against its sizes; None where the file has no labels and no metric asks for them.
 
     Raises
     ------
@@ -74,14 +74,18 @@ def load_images(workload: VisionWorkload) -> tuple[NDArray[Any], NDArray[np.int6
         For arrays that are missing or do not fit the workload.
     """
     path, split = str(workload.data), workload.split
-    stored = read_arrays(path, (f"{split}_images", f"{split}_labels"))
-    images, labels = stored[f"{split}_images"], stored[f"{split}_labels"]
+    wanted = [f"{split}_images"]
+    if workload.metric is not None or f"{split}_labels" in array_names(path):
+        wanted.append(f"{split}_labels")
+    stored = read_arrays(path, tuple(wanted))
+    images, labels = stored[f"{split}_images"], stored.get(f"{split}_labels")
     extents = "" if workload.channels == 1 else f", {workload.channels}"
     fits = images.ndim == 3 if workload.channels == 1 else images.ndim == 4 and images.shape[3] == workload.channels
-    if not fits or labels.shape != images.shape[:1] or images.size == 0:
+    if not fits or (labels is not None and labels.shape != images.shape[:1]) or images.size == 0:
+        found = "" if labels is None else f" and {list(labels.shape)}"
         raise OperandError(
-            f"{path}: {split}_images must be [count, height, width{extents}] and {split}_labels [count], found "
-            f"{list(images.shape)} and {list(labels.shape)}"
+            f"{path}: {split}_images must be [count, height, width{extents}], not empty, and {split}_labels [count], "
+            f"found {list(images.shape)}{found}"
         )
     height, width = images.shape[1:3]
     patch, patches = workload.patch, workload.sequence - workload.class_token
@@ -93,17 +97,22 @@ def load_images(workload: VisionWorkload) -> tuple[NDArray[Any], NDArray[np.int6
         )
     if images.min() < 0 or not images.max() <= workload.pixel_max:
         raise OperandError(f"{path}: pixels of {split}_images must lie in 0 .. {workload.pixel_max:g}")
-    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= workload.classes:
-        raise OperandError(f"{path}: {split}_labels must be integers in 0 .. {workload.classes - 1}")
+    if labels is not None:
+        _check_labels(f"{path}: {split}_labels", labels, workload.classes)
     count = len(images) if workload.images is None else workload.images
     if count > len(images):
         raise OperandError(f"{path}: split {split} has {len(images)} images, workload.images asks for {count}")
-    return images[:count], labels[:count].astype(np.int64)
+    return images[:count], None if labels is None else labels[:count].astype(np.int64)
+
+
+def _check_labels(name: str, labels: NDArray[Any], classes: int) -> None:
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
+        raise OperandError(f"{name} must be integers in 0 .. {classes - 1}")
 
 
 def count_images(workload: VisionWorkload) -> int:
     """Images that the workload takes from its split."""
-    return len(load_images(workload)[1])
+    return len(load_images(workload)[0])
 
 
 def cut_patches(images: NDArray[Any], patch: int) -> NDArray[Any]:

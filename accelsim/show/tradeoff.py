@@ -46,7 +46,7 @@ def trade_off_figure(points: pd.DataFrame, metric: str) -> "Figure":
 
 def _draw(axes: "Axes", points: pd.DataFrame, cost: str, front: str) -> None:
     best = points[points[front]].sort_values([cost, "quality"])
-    axes.plot(best[cost], best["quality"], color=LIGHT, linewidth=3, zorder=1, label="front")
+    axes.plot(best[cost], best["quality"], color=LIGHT, linewidth=3, zorder=1, label="front", drawstyle="steps-post")
     schemes, workloads = list(dict.fromkeys(points["scheme"])), list(dict.fromkeys(points["workload"]))
     for (workload, scheme), some in points.groupby(["workload", "scheme"], sort=False):
         colour = DARK if scheme == "dense" else PALETTE[(schemes.index(scheme) - 1) % len(PALETTE)]
