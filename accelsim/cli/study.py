@@ -43,7 +43,7 @@ def study(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Accuracy against what dynamic pruning leaves out: HDP, SpAtten's cascades, oracles and random controls."""
+    """Accuracy against what is pruned dynamically, under HDP, SpAtten's cascades, oracles and random controls."""
     chosen = _words(methods, "--methods")
     shares = _shares(block_ratios, "--block-ratios"), _shares(head_ratios, "--head-ratios")
     options.check_out(out, whole=True)
@@ -64,7 +64,7 @@ def study(
     if out is not None:
         from accelsim.show.accuracy import study_files
 
-        found.save(out, study_files(found.to_frame(), float(found.dense.mean())))
+        found.save(out, study_files(found.to_frame(), float(found.dense.mean()), found.measure))
     if json:
         output.document(found.to_json())
     elif not quiet:
@@ -89,7 +89,7 @@ def _shares(text: str, option: str) -> list[float]:
             share = -1.0
         if not 0 < share < 1:
             raise UserError(
-                f"{option} {text}: {word!r} is no share; allowed: numbers between 0 and 1, without the ends"
+                f"{option} {text}: {word!r} is no share; allowed: 0 < share < 1"
             )
         shares.append(share)
     return shares
@@ -100,7 +100,7 @@ _COLUMNS = (
     output.Column("asked", True),
     output.Column("pairs pruned", True),
     output.Column("heads pruned", True),
-    output.Column("accuracy", True),
+    output.Column("score", True),
     output.Column("+-", True),
     output.Column("points lost", True),
     output.Column("95 % interval", True),
@@ -117,8 +117,8 @@ def _report(found: "Study") -> None:
     spread = deviation(found.dense)
     over = f" +- {100 * spread:.2f}" if spread is not None else ""
     names = ", ".join(found.workloads)
-    dense = f"dense {_points(float(found.dense.mean()))}{over} %"
-    output.lines([f"{names}, {found.dense.shape[1]} inputs of split {found.split}: {dense} right", ""])
+    dense = f"dense {found.measure} {_points(float(found.dense.mean()))}{over} %"
+    output.lines([f"{names}, {found.dense.shape[1]} inputs of split {found.split}: {dense}", ""])
     for axis, title in _TITLES.items():
         rows = [_row(record) for record in found.records if record["axis"] == axis]
         if rows:
@@ -128,13 +128,13 @@ def _report(found: "Study") -> None:
 
 
 def _row(record: dict[str, object]) -> list[str]:
-    spread = record["accuracy_deviation"]
+    spread = record["score_deviation"]
     return [
         str(record["method"]),
         output.percent(record["asked"]),
         output.percent(record["pairs_pruned"]),
         output.percent(record["heads_pruned"]),
-        _points(record["accuracy"]),
+        _points(record["score"]),
         "-" if spread is None else _points(spread, 2),
         _points(record["loss"]),
         _interval(record, "loss"),

@@ -53,15 +53,17 @@ _LOOKS = {
 _AXES = {"blocks": ("pairs_pruned", "query-key pairs pruned (%)"), "heads": ("heads_pruned", "heads pruned (%)")}
 
 
-def study_figure(points: pd.DataFrame, dense: float) -> "Figure":
-    """Accuracy against the share pruned, a panel for blocks and one for heads; bars are intervals of the loss.
+def study_figure(points: pd.DataFrame, dense: float, measure: str = "accuracy") -> "Figure":
+    """Scores against the share pruned, a panel for blocks and one for heads; bars are intervals of the loss.
 
     Parameters
     ----------
     points : pandas.DataFrame
-        Columns axis, method, pairs_pruned, heads_pruned, accuracy, loss_low and loss_high; shares from 0 to 1.
+        Columns axis, method, pairs_pruned, heads_pruned, score, loss, loss_low and loss_high; shares from 0 to 1.
     dense : float
-        Accuracy without pruning.
+        Score without pruning.
+    measure : str
+        What a score is.
 
     Raises
     ------
@@ -75,6 +77,7 @@ def study_figure(points: pd.DataFrame, dense: float) -> "Figure":
         figure = new_figure(5.2 * len(axes), 3.6)
         for panel, axis in zip(figure.subplots(1, len(axes), squeeze=False)[0], axes, strict=True):
             _draw_methods(panel, points[points["axis"] == axis], axis, dense)
+            panel.set_ylabel(f"{measure} (%)")
     return figure
 
 
@@ -84,24 +87,23 @@ def _draw_methods(axes: "Axes", points: pd.DataFrame, axis: str, dense: float) -
     for method, some in points.groupby("method", sort=False):
         colour, marker, line = _LOOKS.get(str(method), (PALETTE[-1], "X", "-"))
         some = some.sort_values(share)
-        accuracy = 100 * some["accuracy"].to_numpy()
+        score = 100 * some["score"].to_numpy()
         ends = np.stack([some["loss_high"] - some["loss"], some["loss"] - some["loss_low"]])
         axes.errorbar(
-            100 * some[share].to_numpy(), accuracy, yerr=np.maximum(100 * ends, 0), color=colour, marker=marker,
+            100 * some[share].to_numpy(), score, yerr=np.maximum(100 * ends, 0), color=colour, marker=marker,
             linestyle=line, markersize=5, linewidth=1.2, elinewidth=0.7, capsize=2,
             label=str(method),
         )  # fmt: skip
     axes.set_xlabel(title)
-    axes.set_ylabel("right answers (%)")
     axes.grid(True, axis="both")
     axes.legend(loc="lower left", fontsize=7)
 
 
-def study_files(points: pd.DataFrame, dense: float) -> dict[str, bytes]:
+def study_files(points: pd.DataFrame, dense: float, measure: str = "accuracy") -> dict[str, bytes]:
     """The figure of a study as study.png and study.svg; nothing when no point could be had."""
     if points.empty:
         return {}
-    figure = study_figure(points, dense)
+    figure = study_figure(points, dense, measure)
     return {f"study.{kind}": figure_bytes(figure, kind) for kind in ("png", "svg")}
 
 

@@ -17,7 +17,7 @@ from accelsim.config.loader import load_config, load_library
 from accelsim.config.options import Hdp
 from accelsim.config.scheme import RunConfig, SchemeName
 from accelsim.config.workload import Workload
-from accelsim.errors import MappingError, OperandError
+from accelsim.errors import MappingError
 from accelsim.execution import forward, parameters_of
 from accelsim.mapping.network import NetworkPlan, plan_network
 from accelsim.model.build import build_network
@@ -100,22 +100,6 @@ class StudyModel:
     def attentions(self) -> tuple[Attention, ...]:
         """The network's attentions in order."""
         return tuple(op for op in self.plan.network.operations if isinstance(op, Attention))
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """[items] right classes.
-
-        Raises
-        ------
-        OperandError
-            When the workload has none.
-        """
-        if self.operands.labels is None:
-            raise OperandError(
-                f"workload {self.name} has no labels, and accuracy needs them; allowed: workloads with labelled data, "
-                "such as digits_vit"
-            )
-        return self.operands.labels
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from accelsim.config.loader import load_workload
 from accelsim.config.names import near
 from accelsim.config.workload import Workload
 from accelsim.errors import ConfigError, MappingError, OperandError
-from accelsim.explore.accuracy.forward import BoolArray, ForwardPass, StudyModel, load_model, run_model
+from accelsim.explore.accuracy.forward import ForwardPass, StudyModel, load_model, run_model
 from accelsim.explore.accuracy.methods import METHODS, Axis, Setup
+from accelsim.explore.accuracy.quality import Quality
 from accelsim.explore.accuracy.study_table import Point, Study, Unreachable
 
 BLOCK_RATIOS = (0.5, 0.7, 0.86)
@@ -39,13 +40,15 @@ def study(
 ) -> Study:
     """Run whole forward passes under each method at each ratio, and set their accuracy beside the dense one.
 
+    Without labels what is measured is agreement: the cosine of each output with the dense one.
+
     Thresholds are solved on the calibration split alone. What a method was set to there prunes a little more or less of
     the split that is told about; both shares are in the result.
 
     Parameters
     ----------
     workloads : sequence
-        Names, paths or specs of one network trained from different seeds, on the same labelled inputs.
+        Names, paths or specs of one network trained from different seeds, on the same inputs.
     methods : sequence of str
         Of `accelsim.explore.accuracy.METHODS`.
     block_ratios, head_ratios : sequence of float
@@ -69,20 +72,18 @@ def study(
     ConfigError
         For an unknown method, a ratio out of range, or none of either.
     OperandError
-        For workloads without labels, or with different ones.
+        For workloads without inputs of their own, or with different ones.
     """
     wanted = _points(methods, block_ratios, head_ratios)
     if not workloads:
         raise ConfigError("a study needs at least one workload")
-    for name in workloads:
-        _refuse_unlabelled(name)
-    models = [load_model(name, [*sets, f"workload.split={split}"]) for name in workloads]
-    labels = _labels(models)
+    models = [load_model(name, [*sets, _with_inputs(name, split)]) for name in workloads]
+    _same_inputs(models)
     setups = [
-        Setup(load_model(name, [*sets, f"workload.split={calibration}"]), model.hdp, seed + index)
+        Setup(load_model(name, [*sets, _with_inputs(name, calibration)]), model.hdp, seed + index)
         for index, (name, model) in enumerate(zip(workloads, models, strict=True))
     ]
-    bench = _Bench(models, setups, labels)
+    bench = _Bench(models, setups)
     points, unreachable = [], []
     for done, (name, ratio) in enumerate(wanted):
         if progress is not None:
@@ -97,8 +98,9 @@ def study(
         workloads=tuple(model.name for model in models),
         split=split,
         calibration=calibration,
-        calibration_items=len(setups[0].calibration.labels),
-        dense=bench.dense_right,
+        calibration_items=setups[0].calibration.plan.network.items,
+        measure=bench.qualities[0].measure,
+        dense=bench.dense,
         points=tuple(points),
         unreachable=tuple(unreachable),
         seed=seed,
@@ -123,40 +125,43 @@ def _points(
     return points
 
 
-def _refuse_unlabelled(name: str | Path | Workload) -> None:
+def _with_inputs(name: str | Path | Workload, split: str) -> str:
+    """The setting that takes a split of a workload.
+
+    Raises
+    ------
+    OperandError
+        When the workload brings no inputs.
+    """
     workload = load_workload(name)
-    if not hasattr(workload, "split"):
+    if getattr(workload, "data", None) is None:
         raise OperandError(
-            f"workload {workload.name or workload.kind} of kind {workload.kind} has no labelled inputs, and accuracy "
-            "needs them; allowed: workloads with data and labels, such as digits_vit"
+            f"workload {workload.name or workload.kind} of kind {workload.kind} brings no inputs of its own to be "
+            "right or wrong on; allowed: workloads with data, such as digits_vit"
         )
+    return f"workload.split={split}"
 
 
-def _labels(models: Sequence[StudyModel]) -> NDArray[np.int64]:
-    """The labels that all models share."""
+def _same_inputs(models: Sequence[StudyModel]) -> None:
+    """Refuse models whose inputs differ in number or labels."""
     first = models[0]
     for model in models[1:]:
-        if not np.array_equal(model.labels, first.labels):
+        same = np.array_equal(model.operands.labels, first.operands.labels)  # type: ignore[arg-type]
+        if not same or model.plan.network.items != first.plan.network.items:
             raise OperandError(
-                f"workloads {first.name} and {model.name} have different labels; a study needs equal inputs"
+                f"workloads {first.name} and {model.name} have different inputs or labels; a study needs equal ones"
             )
-    labels = first.labels
-    logits = first.plan.network.output
-    if first.plan.network.items != len(labels):
-        raise OperandError(f"workload {first.name}: {logits} is not one row for each of {len(labels)} labels")
-    return labels
 
 
 class _Bench:
     """Runs points."""
 
-    def __init__(self, models: Sequence[StudyModel], setups: Sequence[Setup], labels: NDArray[np.int64]) -> None:
+    def __init__(self, models: Sequence[StudyModel], setups: Sequence[Setup]) -> None:
         self.models = models
         self.setups = setups
-        self.labels = labels
         outputs = [run_model(model).output for model in models]
-        self.dense_right = np.stack([self._right(output) for output in outputs])
-        self.dense_margins = [margins(output, labels) for output in outputs]
+        self.qualities = [Quality.of(model, output) for model, output in zip(models, outputs, strict=True)]
+        self.dense = self._scores(outputs)
 
     def point(self, name: str, ratio: float) -> Point:
         """One method at one ratio on every model."""
@@ -166,35 +171,22 @@ class _Bench:
             method, found = entry.make(setup, ratio)
             passes.append(run_model(model, method))
             settings.append(found)
+        outputs = [each.output for each in passes]
+        changes = [quality.margin_change(output) for quality, output in zip(self.qualities, outputs, strict=True)]
         return Point(
             method=name,
             axis=entry.axis,
             asked=ratio,
-            right=np.stack([self._right(each.output) for each in passes]),
+            scores=self._scores(outputs),
             pairs_pruned=_mean(passes, "pairs_pruned"),
             pairs_pruned_padded=_mean(passes, "pairs_pruned_padded"),
             heads_pruned=_mean(passes, "heads_pruned"),
-            margin_change=float(np.mean([self._change(index, each) for index, each in enumerate(passes)])),
+            margin_change=None if None in changes else float(np.mean([each for each in changes if each is not None])),
             settings=tuple(settings),
         )
 
-    def _right(self, output: NDArray[Any]) -> BoolArray:
-        right: BoolArray = np.argmax(output, axis=1) == self.labels
-        return right
-
-    def _change(self, index: int, found: ForwardPass) -> float:
-        dense = self.dense_margins[index]
-        change = np.abs(margins(found.output, self.labels) - dense).mean() / np.abs(dense).mean()
-        return float(change)
-
-
-def margins(output: NDArray[Any], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[items] output of the right class less the largest of the others; outputs are [items, classes]."""
-    others = np.array(output, dtype=np.float64)
-    right = np.take_along_axis(others, labels[:, None], axis=1)[:, 0].copy()
-    np.put_along_axis(others, labels[:, None], -np.inf, axis=1)
-    result: NDArray[np.float64] = right - others.max(axis=1)
-    return result
+    def _scores(self, outputs: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+        return np.stack([quality.scores(output) for quality, output in zip(self.qualities, outputs, strict=True)])
 
 
 def _mean(passes: Sequence[ForwardPass], name: str) -> float:

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from accelsim.explore.accuracy.forward import BoolArray
 from accelsim.explore.accuracy.methods import CASCADES, CONTROLS, METHODS, Axis, Settings
+from accelsim.explore.accuracy.quality import Measure
 from accelsim.results.bootstrap import PairedInterval, paired_bootstrap
 from accelsim.results.schema import SCHEMA_VERSION
 from accelsim.results.store import json_text, npz_bytes, write_folder
 from accelsim.results.tables import csv_text
+
+Scores = NDArray[np.float64]
+
+REPLICATES = 4000
+"""Draws of each interval."""
 
 
 @dataclass(frozen=True)
@@ -33,32 +39,33 @@ class Point:
     axis: Axis
     asked: float
     """Share that was to be pruned, of pairs (axis blocks) or heads."""
-    right: BoolArray
-    """[models, items] whether the answer is right."""
+    scores: Scores
+    """[models, items] 1 for a right answer and 0 for a wrong one; without labels, agreement with the dense output."""
     pairs_pruned: float
     """Of pairs of real tokens, in all layers and heads."""
     pairs_pruned_padded: float
     """Of all pairs; those of padding count as pruned."""
     heads_pruned: float
-    margin_change: float
-    """Mean absolute change of the margin (logit of the right class less the largest other) over the mean dense one."""
+    margin_change: float | None
+    """Mean absolute change of the margin (logit of the right class less the largest other) over the mean dense one;
+    None without labels."""
     settings: tuple[Settings, ...]
     """What the method was set to for each model."""
 
     @property
-    def accuracy(self) -> float:
+    def score(self) -> float:
         """Mean over models and items."""
-        return float(self.right.mean())
+        return float(self.scores.mean())
 
     @property
     def deviation(self) -> float | None:
-        """Standard deviation of accuracy over models; None for one."""
-        return deviation(self.right)
+        """Standard deviation of the score over models; None for one."""
+        return deviation(self.scores)
 
 
-def deviation(right: BoolArray) -> float | None:
-    """Standard deviation of accuracy over models [models, items]; None for one model."""
-    return float(right.mean(axis=1).std(ddof=1)) if len(right) > 1 else None
+def deviation(scores: Scores) -> float | None:
+    """Standard deviation over models of the mean of scores [models, items]; None for one model."""
+    return float(scores.mean(axis=1).std(ddof=1)) if len(scores) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,10 @@ class Study:
     split: str
     calibration: str
     calibration_items: int
-    dense: BoolArray
-    """[models, items] whether the dense answer is right."""
+    measure: Measure
+    """What a score is."""
+    dense: Scores
+    """[models, items] of dense attention."""
     points: tuple[Point, ...]
     unreachable: tuple[Unreachable, ...]
     seed: int
@@ -89,20 +98,20 @@ class Study:
         raise KeyError(f"{method} at {asked:g} was not run")
 
     def loss(self, point: Point) -> PairedInterval:
-        """Accuracy lost to dense attention, as a share, with its interval of 95 %."""
-        return paired_bootstrap(self.dense, point.right, seed=self.seed)
+        """Score lost to dense attention, with its interval of 95 %."""
+        return paired_bootstrap(self.dense, point.scores, replicates=REPLICATES, seed=self.seed)
 
     def gain(self, point: Point, other: str) -> PairedInterval | None:
-        """Accuracy beyond that of another method at the same asked ratio; None where there is no such point."""
+        """Score beyond that of another method at the same asked ratio; None where there is no such point."""
         try:
             against = self.at(other, point.asked)
         except KeyError:
             return None
-        return paired_bootstrap(point.right, against.right, seed=self.seed)
+        return paired_bootstrap(point.scores, against.scores, replicates=REPLICATES, seed=self.seed)
 
     @cached_property
     def records(self) -> tuple[dict[str, object], ...]:
-        """A record for each point: shares and accuracies are numbers from 0 to 1."""
+        """A record for each point: shares and scores are numbers from 0 to 1."""
         return tuple(self._record(point) for point in self.points)
 
     def _record(self, point: Point) -> dict[str, object]:
@@ -113,8 +122,8 @@ class Study:
             "pairs_pruned": point.pairs_pruned,
             "pairs_pruned_padded": point.pairs_pruned_padded,
             "heads_pruned": point.heads_pruned,
-            "accuracy": point.accuracy,
-            "accuracy_deviation": point.deviation,
+            "score": point.score,
+            "score_deviation": point.deviation,
             "margin_change": point.margin_change,
         }
         record |= _interval("loss", self.loss(point))
@@ -162,8 +171,9 @@ class Study:
                 "calibration": self.calibration,
                 "calibration_items": self.calibration_items,
                 "seed": self.seed,
-                "dense_accuracy": float(self.dense.mean()),
-                "dense_accuracy_deviation": deviation(self.dense),
+                "measure": self.measure,
+                "dense_score": float(self.dense.mean()),
+                "dense_score_deviation": deviation(self.dense),
                 "methods": {name: METHODS[name].title for name in dict.fromkeys(each.method for each in self.points)},
                 "points": points,
                 "unreachable": [vars(each) for each in self.unreachable],
@@ -171,8 +181,8 @@ class Study:
         )
 
     def save(self, folder: str | Path, others: Mapping[str, bytes] | None = None) -> Path:
-        """Write ``study.json``, ``points.csv``, ``right.npz`` (whether each answer is right: dense, and by point) and
-        other files, as a folder of results.
+        """Write ``study.json``, ``points.csv``, ``scores.npz`` (of each input: dense, and by point) and other files,
+        as a folder of results.
 
         Raises
         ------
@@ -180,11 +190,11 @@ class Study:
             When the folder holds something else or cannot be written.
         """
         folder = Path(folder)
-        right = {"dense": self.dense} | {f"{each.method}@{each.asked:g}": each.right for each in self.points}
+        scores = {"dense": self.dense} | {f"{each.method}@{each.asked:g}": each.scores for each in self.points}
         files = {
             "study.json": self.to_json().encode(),
             "points.csv": csv_text(self.to_frame()).encode(),
-            "right.npz": npz_bytes({name: np.asarray(array) for name, array in right.items()}),
+            "scores.npz": npz_bytes(scores),
         }
         write_folder(folder, files | dict(others or {}))
         return folder
