@@ -363,9 +363,9 @@ def forward(
 def _last_reads(network: Network) -> dict[str, list[str]]:
     """By operation, the tensors that it is the last to read; results are not among them."""
     reader = {tensor: operation.name for operation in network.operations for tensor in reads(operation)}
-    found: dict[str, list[str]] = {}
+    results, found = set(network.results), dict[str, list[str]]()
     for tensor, name in reader.items():
-        if tensor not in network.results:
+        if tensor not in results:
             found.setdefault(name, []).append(tensor)
     return found
 

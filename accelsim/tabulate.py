@@ -22,7 +22,7 @@ from accelsim.mapping.network import NetworkPlan
 from accelsim.mapping.plan import GemmPlan
 from accelsim.model.graph import Attention, Gemm
 from accelsim.model.operands import OperandSet
-from accelsim.model.reference import reference_outputs
+from accelsim.model.reference import dense_results
 from accelsim.pruning.patterns import tile_part
 from accelsim.pruning.recorded import TILES_SUFFIX
 from accelsim.results import Result
@@ -148,7 +148,7 @@ def output_error(plan: NetworkPlan, operands: OperandSet | None, execution: Exec
     if operands is None or execution.output is None:
         return None
     network = plan.network
-    wanted = reference_outputs(network, operands.inputs, operands.parameters, keep=network.results)
+    wanted = dense_results(network, operands)
     return max(max_rel_error(found, wanted[name]) for name, found in execution.results.items())
 
 

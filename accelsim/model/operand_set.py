@@ -1,6 +1,6 @@
 """What a network runs on, and the way of any array onto the grid of a format."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from accelsim.errors import OperandError
 from accelsim.kernels.formats import round_to_format
+from accelsim.model.graph import Network
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -28,6 +29,10 @@ class OperandSet:
     """[items] right class of each item, where the workload has labels."""
     scores: NDArray[np.float64] | None = None
     """What outputs are to be ranked like: [items], or of consecutive items as pairs [items / 2]."""
+    dense: list[tuple[Network, dict[str, NDArray[np.float64]]]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+    """Results of dense passes in float64 that were computed on these operands, for schemes that share them."""
 
 
 def to_format(name: str, values: Array, dtype: str) -> Array:
