@@ -22,6 +22,7 @@ from accelsim.cli import (
     breakeven,
     calibrate,
     calibrate_model,
+    diff,
     explain,
     hardware,
     import_model,
@@ -58,6 +59,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("compare")(run.compare)
 app.command("explain")(explain.explain)
+app.command("diff")(diff.diff)
 app.command("sweep")(sweep.sweep)
 app.command("breakeven")(breakeven.breakeven)
 app.command("serve")(serve.serve)

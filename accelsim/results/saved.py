@@ -1,14 +1,59 @@
-"""Results from the folders that commands save: of a run, or of a comparison."""
+"""Results from the folders that commands save: of a run, of a comparison, or of a finished sweep."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from accelsim.errors import ResultError
 from accelsim.results.result import Result
 from accelsim.results.store import MANIFEST, read_folder
+from accelsim.results.tables import records
 
 _RUN, _COMPARISON = "result.json", "comparison.json"
+_SWEEP, _POINTS = "sweep.json", "points.parquet"
+
+
+@dataclass(frozen=True)
+class SavedSweep:
+    """A finished sweep, as its folder tells it."""
+
+    identity: dict[str, object]
+    """What the sweep was of; empty where the folder does not say."""
+    axes: tuple[str, ...]
+    points: tuple[dict[str, object], ...]
+    """For each point the value of every axis, `error`, and the summary of its run."""
+
+
+def is_sweep(folder: str | Path) -> bool:
+    """Whether a folder holds a sweep, finished or not."""
+    return any((Path(folder) / name).exists() for name in (_SWEEP, _POINTS, "points.jsonl", "points.sqlite"))
+
+
+def load_sweep(folder: str | Path) -> SavedSweep:
+    """The points of a finished sweep.
+
+    Raises
+    ------
+    ResultError
+        When the folder holds no table of points, or one that cannot be read.
+    """
+    path, described = Path(folder) / _POINTS, Path(folder) / _SWEEP
+    if not path.is_file():
+        raise ResultError(
+            f"{folder} has no {_POINTS}, which a sweep writes at its end; run the sweep again to finish it"
+        )
+    try:
+        frame = pd.read_parquet(path)
+        identity = json.loads(described.read_text(encoding="utf-8")) if described.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{folder}: cannot be read as a sweep ({error})") from error
+    columns = [str(column) for column in frame.columns]
+    if "error" not in columns or not isinstance(identity, dict):
+        raise ResultError(f"{folder}: cannot be read as a sweep (its table has no column error)")
+    return SavedSweep(identity, tuple(columns[: columns.index("error")]), tuple(records(frame)))
 
 
 def load_results(folder: str | Path) -> dict[str, Result]:

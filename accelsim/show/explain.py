@@ -72,9 +72,8 @@ def loss_waterfall(explanation: Explanation, axes: "Axes | None" = None) -> "Axe
     rows = found.rows()
     names = ["dense", "ideal", *(str(row["loss"]) for row in rows), "actual"]
     times = np.array([found.dense_ps, found.ideal_ps, *found.losses.values(), found.actual_ps]) / PS_PER_US
-    bottoms = np.array([0.0, 0.0, *(found.ideal_ps + np.cumsum([0, *found.losses.values()]))]) / 1
-    bottoms[2:] /= PS_PER_US
-    bottoms[-1] = 0.0
+    before = found.ideal_ps + np.cumsum([0, *found.losses.values()])[:-1]
+    bottoms = np.array([0, 0, *before, 0]) / PS_PER_US
     steps = [VERMILLION if time > 0 else GREEN for time in found.losses.values()]
     with style():
         axes = axes_or_new(axes, len(names))
@@ -88,10 +87,10 @@ def loss_waterfall(explanation: Explanation, axes: "Axes | None" = None) -> "Axe
         for label in axes.get_xticklabels():
             label.set(rotation=35, ha="right", rotation_mode="anchor")
         axes.grid(True, axis="y")
-        axes.margins(y=0.1)
+        axes.set_ylim(0, 1.13 * float(np.max(np.maximum(bottoms, bottoms + times))))
         axes.set_ylabel("latency (us)")
-        title = f"{scheme_label(explanation.result.scheme)}: {found.macs_saved:.3g}x fewer MACs, {found.speedup:.3g}x"
-        axes.set_title(title.replace("\n", " "))
+        scheme = scheme_label(explanation.result.scheme).replace("\n", " ")
+        axes.set_title(f"{scheme}: {found.macs_saved:.3g}x fewer MACs, {found.speedup:.3g}x as fast")
     return axes
 
 
