@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.config.loader import load_config
+from accelsim.config.loader import load_config, load_workload
 from accelsim.config.scheme import Engine, RunConfig
 from accelsim.config.workload import TextWorkload, VisionWorkload
 from accelsim.costing import Costing
-from accelsim.errors import ConfigError
+from accelsim.errors import ConfigError, MappingError
 from accelsim.execution import execute, parameters_of
 from accelsim.explore.budget.judge import Judge, Verdict
 from accelsim.explore.budget.settings import Setting
@@ -114,7 +114,8 @@ class Inputs:
         _, _, dense_run = self._execute(config)
         dense = dense_run.execution.output
         assert dense is not None
-        self.judge = Judge(dense, operands, self.judge_name, spec.metric, self.keep_margin)
+        data = f"{spec.data}: split {spec.split} (arrays {spec.split}_labels, {spec.split}_scores)"
+        self.judge = Judge(dense, operands, self.judge_name, spec.metric, self.keep_margin, data)
 
     @property
     def inputs(self) -> int:
@@ -147,6 +148,25 @@ class Inputs:
         """Refuse a setting that the machine or the workload cannot carry out."""
         check_scheme(self.network, self.config(setting))
 
+    def runnable(self, settings: Sequence[Setting]) -> list[Setting]:
+        """Those of a scheme's settings that the machine can run: N:M has groups that need sparse tensor cores.
+
+        Raises
+        ------
+        MappingError
+            When it can run none of them.
+        """
+        found, refused = [], None
+        for setting in settings:
+            try:
+                self.check(setting)
+                found.append(setting)
+            except MappingError as error:
+                refused = error
+        if refused is not None and not found:
+            raise refused
+        return found
+
     def spec(self, config: RunConfig) -> VisionWorkload | TextWorkload:
         """The workload, if it has data of this split.
 
@@ -156,11 +176,7 @@ class Inputs:
             When it has none.
         """
         spec = config.workload
-        if not isinstance(spec, VisionWorkload | TextWorkload):
-            raise ConfigError(
-                f"workload {spec.name} is of kind {spec.kind} and has no data to be right or wrong on; "
-                "take one of kind vision or text"
-            )
+        assert isinstance(spec, VisionWorkload | TextWorkload)
         if spec.data is None:
             raise ConfigError(f"workload {spec.name} names no data; give a .npz, or set workload.data")
         kind = "images" if isinstance(spec, VisionWorkload) else "tokens"
@@ -173,11 +189,23 @@ class Inputs:
         return spec
 
     def _of_data(self) -> list[str]:
+        """Settings of the workload that choose its inputs.
+
+        Raises
+        ------
+        ConfigError
+            When it is of a kind that has none.
+        """
+        spec = load_workload(self.workload)
+        if not isinstance(spec, VisionWorkload | TextWorkload):
+            raise ConfigError(
+                f"workload {spec.name} is of kind {spec.kind} and has no data to be right or wrong on; "
+                "take one of kind vision or text"
+            )
         sets = [] if self.data is None else [f"workload.data={Path(self.data).resolve()}"]
         sets += [] if self.split is None else [f"workload.split={self.split}"]
         if self.count is not None:
-            texts = isinstance(load_config(self.hardware, self.workload).workload, TextWorkload)
-            sets.append(f"workload.{'items' if texts else 'images'}={self.count}")
+            sets.append(f"workload.{'items' if isinstance(spec, TextWorkload) else 'images'}={self.count}")
         return sets
 
     def evaluate(self, setting: Setting, costs: bool = False, each: bool = False) -> Evaluation:

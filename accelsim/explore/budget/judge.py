@@ -45,6 +45,8 @@ class Judge:
     keep_margin : float
         An answer counts as lost when it is wrong or keeps less than this share of its margin (the right output less
         the largest other one) in the dense network.
+    data : str
+        What the data is called in messages.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class Judge:
         name: str = "auto",
         metric: str | None = None,
         keep_margin: float = 0.5,
+        data: str = "the data",
     ) -> None:
         if not 0 <= keep_margin < 1:
             raise OperandError(f"keep_margin is {keep_margin:g}; allowed: 0 <= keep_margin < 1")
@@ -68,8 +71,8 @@ class Judge:
             name = "labels" if answered else "top1" if classes and operands.scores is None else "cosine"
         if name == "labels" and not answered:
             raise OperandError(
-                f"{operands.description}: the data has neither labels nor scores, which judge labels needs; "
-                "take top1, cosine or rank, which compare with the dense outputs"
+                f"{data} has neither labels nor scores, which judge labels needs; take top1, cosine or rank, which "
+                "compare with the dense outputs"
             )
         if name == "top1" and not classes:
             raise OperandError("judge top1 needs several outputs for each input; take cosine or rank")

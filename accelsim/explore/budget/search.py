@@ -102,7 +102,6 @@ class Search:
         """
         weights, _, attention = scheme.partition("+")
         start = Setting(scheme)
-        self.inputs.check(start)
         if weights in PATTERN_OPTIONS:
             pattern = self.weights(Setting(weights), weights, WEIGHTS_SHARE if attention else 1.0)  # type: ignore[arg-type]
             if pattern is None:
@@ -110,6 +109,7 @@ class Search:
             if not attention:
                 return pattern
             start = Setting(scheme, pattern.setting.options)
+        self.inputs.check(start)
         if "hdp" not in scheme:
             raise UserError(f"scheme {scheme} has nothing to calibrate; take one that prunes weights, hdp, or both")
         return self.thresholds(start)
@@ -125,7 +125,7 @@ class Search:
         candidates = [start.changed(n_m__n=n, n_m__m=m) for n, m in GROUPS] if pattern == "n_m" else [
             start.changed(**{f"{pattern}__sparsity": sparsity}) for sparsity in SPARSITIES
         ]  # fmt: skip
-        for candidate in candidates:
+        for candidate in self.inputs.runnable(candidates):
             if failures == _FAILURES or self.exhausted:
                 break
             found.append(self.evaluate(candidate))

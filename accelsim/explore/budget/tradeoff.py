@@ -187,13 +187,13 @@ def trade_off(
     """
     if not workloads or not schemes or settings < 1:
         raise UserError("a trade-off needs at least one workload, one scheme and one setting of each")
+    loaded = [Inputs(hardware, one, split, data, count, tuple(sets), engine, judge, 0.0, seed) for one in workloads]
     wanted = [DENSE]
     for scheme in schemes:
-        wanted += [one for one in grid(scheme, settings, sparsities, row_thresholds) if one not in wanted]
-    loaded = [Inputs(hardware, one, split, data, count, tuple(sets), engine, judge, 0.0, seed) for one in workloads]
-    for inputs in loaded:
-        for setting in wanted:
-            inputs.check(setting)
+        settings_of = grid(scheme, settings, sparsities, row_thresholds)
+        for inputs in loaded:
+            settings_of = inputs.runnable(settings_of)
+        wanted += [one for one in settings_of if one not in wanted]
     rows: list[dict[str, object]] = []
     for inputs in loaded:
         for setting in wanted:
