@@ -127,13 +127,13 @@ class Hdp(Spec):
     tau_normalised: bool = True
     """Whether `tau_h` is compared with the mean over blocks, or with their sum, which grows with the length squared."""
     guard: Literal["none", "head", "input"] = "none"
-    """What falls back to dense attention where a decision is uncertain: nothing, a head whose importance or many of
-    whose blocks lie near their threshold, or an input whose two largest outputs lie near each other."""
+    """What falls back to dense attention where a decision is uncertain: nothing, a head whose importance lies near
+    `tau_h` or many of whose blocks are pruned only just, or an input whose two largest outputs lie near each other."""
     guard_margin: float = Field(default=0.1, ge=0, lt=1e6)
     """What is near: for ``head`` a share, of `tau_h` and of the range from the least to the most important block of a
     row; for ``input`` a difference of outputs."""
     guard_share: float = Field(default=0.5, ge=0, le=1)
-    """A head falls back when more than this share of its blocks is near."""
+    """A head falls back when more than this share of the blocks that are kept or near it is pruned."""
     approximation: bool = True
     """Whether the product of the fractions is dropped."""
     exponential: Literal["polynomial", "exact"] = "polynomial"

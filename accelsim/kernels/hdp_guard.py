@@ -35,15 +35,16 @@ def row_thresholds(theta: IntArray, rho_b: float) -> NDArray[np.float64]:
 
 
 def near_share(theta: IntArray, kept: BoolArray, selection: str, rho_b: float, margin: float) -> float:
-    """Share of a head's blocks whose importance lies near the threshold of their row.
+    """Share of a head's blocks that are pruned only just: of those that lower thresholds would keep.
 
-    Near is within `margin` times the row's range, from its least to its most important block; a row that keeps
-    everything has no block that is near. With "top_k" the threshold is the least importance that was kept.
+    Thresholds of rows are lowered by `margin` times the row's range, from its least to its most important block. With
+    "top_k" a row's threshold is the least importance that was kept.
 
     Parameters
     ----------
     theta : int64 [nb, nb]
     kept : bool [nb, nb]
+        At least one block.
     selection : {"threshold", "top_k"}
     rho_b, margin : float
     """
@@ -51,10 +52,9 @@ def near_share(theta: IntArray, kept: BoolArray, selection: str, rho_b: float, m
         thresholds = np.where(kept, theta, np.iinfo(np.int64).max).min(axis=1).astype(np.float64)
     else:
         thresholds = row_thresholds(theta, rho_b)
-    reach = margin * (theta.max(axis=1) - theta.min(axis=1))
-    prunes = np.logical_not(np.all(kept, axis=1, keepdims=True))
-    near = (np.abs(theta - thresholds[:, None]) <= reach[:, None]) & prunes
-    return float(np.count_nonzero(near)) / theta.size
+    lowered = thresholds - margin * (theta.max(axis=1) - theta.min(axis=1))
+    near = int(np.count_nonzero(np.logical_not(kept) & (theta >= lowered[:, None])))
+    return near / (near + int(np.count_nonzero(kept)))
 
 
 def uncertain_heads(
@@ -70,8 +70,8 @@ def uncertain_heads(
     """Heads whose pruning is uncertain.
 
     A head is, when its importance lies within ``margin x tau_h`` of a `tau_h` above 0, on either side, or when it is
-    kept and more than `share` of its blocks lie near the threshold of their row (`near_share`). A head that keeps
-    everything is never uncertain, since nothing is pruned of it.
+    kept and more than `share` of the blocks that slightly lower thresholds would keep are pruned (`near_share`). A head
+    that keeps everything is never uncertain, since nothing is pruned of it.
 
     Parameters
     ----------

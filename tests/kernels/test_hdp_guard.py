@@ -28,13 +28,12 @@ def _plainly(
     ):
         near = 0
         for row, kept_row in zip(theta.tolist(), kept.tolist(), strict=True):
-            if all(kept_row):
-                continue
             least_kept = min((value for value, stays in zip(row, kept_row, strict=True) if stays), default=0)
             threshold = least_kept if selection == "top_k" else row_threshold(np.array(row), rho_b)
-            near += sum(abs(value - threshold) <= margin * (max(row) - min(row)) for value in row)
+            lowered = threshold - margin * (max(row) - min(row))
+            near += sum(value >= lowered for value, stays in zip(row, kept_row, strict=True) if not stays)
         close = tau_h > 0 and abs(importance - tau_h) <= margin * tau_h
-        doubtful = bool(alive) and near / theta.size > share
+        doubtful = bool(alive) and near / (near + kept.sum()) > share
         found.append(bool((close or doubtful) and not kept.all()))
     return found
 
