@@ -5,7 +5,7 @@ so those of (a, b) are those of (b, a) with the other sign. Time by cause is tha
 differences add up to that of the latency.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,9 +85,8 @@ class ResultDiff:
         return not any(self._parts().values())
 
     def worst_percent(self, keys: Sequence[str] = GUARDED) -> float:
-        """Largest rise of a total in percent; 0 when none rose, infinite for one that was nothing before."""
-        rises = [change for change in self.totals if change.name in keys and change.delta > 0]
-        return max((float("inf") if one.percent is None else one.percent for one in rises), default=0.0)
+        """Largest rise of a total in percent (`worst_rise`)."""
+        return worst_rise(self.totals, keys)
 
     def document(self) -> dict[str, object]:
         """As plain values of JSON."""
@@ -129,6 +128,15 @@ def diff_results(before: Result, after: Result) -> ResultDiff:
         kernels=tuple(sorted(kernels, key=lambda change: -abs(change.delta))),
         arrays=_arrays(before, after),
     )
+
+
+def worst_rise(totals: Iterable[Change], keys: Sequence[str] = GUARDED) -> float:
+    """Largest rise of the totals of these names in percent: 0 when none rose, infinite for one that was 0.
+
+    One that only one side has is no rise.
+    """
+    rises = [one for one in totals if one.name in keys and one.before is not None and one.delta > 0]
+    return max((float("inf") if one.percent is None else one.percent for one in rises), default=0.0)
 
 
 def settings(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[Setting, ...]:

@@ -58,7 +58,7 @@ class Explanation:
                 "meaning": MEANINGS.get(cause, "a cause of the attention unit"),
                 "time_ps": time,
                 "time_us": time / PS_PER_US,
-                "share_percent": 100 * time / whole,
+                "share_percent": 100 * time / whole if whole else 0.0,
             }
             for cause, time in self.stack.items()
             if time

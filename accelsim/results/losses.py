@@ -132,7 +132,8 @@ def waterfall(baseline: Result, result: Result) -> Waterfall:
     Raises
     ------
     ResultError
-        When machines or workloads differ, one of them multiplies nothing, or a table names no operations.
+        When machines or workloads differ, one of them multiplies nothing or takes no time, or a table names no
+        operations.
     """
     _check(baseline, result)
     before, after = _operations(baseline), _operations(result)
@@ -199,6 +200,9 @@ def _check(baseline: Result, result: Result) -> None:
     for one in (baseline, result):
         if _macs(one) <= 0:
             raise ResultError(f"{one.scheme} on {one.summary['workload']} multiplies nothing: there is no ideal time")
+        if not latency_ps(one):
+            raise ResultError(f"{one.scheme} on {one.summary['workload']} takes no time, so there is nothing to lose")
+    for one in (baseline, result):
         missing = [column for column in ("operation", "macs") if column not in one.kernels.columns]
         if missing:
             raise ResultError(f"the result of {one.scheme} names no operations (no {missing[0]}); run it again")

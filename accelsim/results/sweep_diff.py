@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from accelsim.results.diff import GUARDED, Change, Setting, changes, flatten, settings
+from accelsim.results.diff import GUARDED, Change, Setting, changes, flatten, settings, worst_rise
 from accelsim.results.saved import SavedSweep
 
 
@@ -27,8 +27,7 @@ class PointDiff:
         """Largest rise of a total in percent, infinite for a point that failed newly."""
         if self.newly_failed:
             return float("inf")
-        rises = [change for change in self.totals if change.name in keys and change.delta > 0]
-        return max((float("inf") if one.percent is None else one.percent for one in rises), default=0.0)
+        return worst_rise(self.totals, keys)
 
     def document(self) -> dict[str, object]:
         """As plain values of JSON."""

@@ -121,5 +121,5 @@ def _shares(explanation: Explanation) -> dict[str, float]:
     whole = sum(explanation.stack.values())
     for cause, time in explanation.stack.items():
         name = _UNIT if cause.startswith(f"{_UNIT}.") else cause
-        shares[name] = shares.get(name, 0.0) + 100 * time / whole
+        shares[name] = shares.get(name, 0.0) + (100 * time / whole if whole else 0.0)
     return shares
