@@ -4,16 +4,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from accelsim.config.attention_unit import AttentionUnit, accelerator_of
 from accelsim.config.hardware import Gpu, System
-from accelsim.config.loader import load_attention_unit, load_energy, load_hardware, load_spec
-from accelsim.errors import ConfigError
+from accelsim.config.loader import available, load_attention_unit, load_energy, load_hardware, load_spec
+from accelsim.config.names import looks_like_path, near
+from accelsim.errors import ConfigError, OperandError
 from accelsim.explore.attention.comparison import AttentionComparison, UnitResult
 from accelsim.explore.attention.gpu import measure_gpu, multipliers_of
 from accelsim.explore.attention.measure import measure
 from accelsim.explore.attention.operands import LayerOperands, draw, exact_attention, read
 from accelsim.explore.attention.thresholds import Threshold, solve, value_at
-from accelsim.machine.attention.accelerator import Accelerator
+from accelsim.machine.attention.accelerator import Accelerator, Operands
 
 DEFAULT_UNITS = ("dense_array", "hdp_server", "a3", "spatten_eighth", "sanger", "energon", "acceltran_server")
 """HDP, what it is compared with, and dense attention on as many multipliers as the field normalises to."""
@@ -83,10 +86,16 @@ def compare_attention(
     if keep_ratio is not None and not 0 < keep_ratio <= 1:
         raise ConfigError(f"keep_ratio is {keep_ratio}; allowed: 0 < keep_ratio <= 1")
     specs = _specs(units, sets)
-    inputs = [read(operands)] if operands is not None else _drawn(sequences, heads, head_dim, layers, seed)
-    for each in inputs:  # a shape that one cannot take is told before the others take their time
+    if operands is not None:
+        inputs = [read(operands)]
+        shapes = [inputs[0].first.query.shape]
+    else:
+        shapes = _shapes(sequences, heads, head_dim)
+    for shape in shapes:  # what one cannot take is told before the others, or drawing operands, take their time
         for spec in specs:
-            _check(spec, each)
+            _check(spec, shape)
+    if operands is None:
+        inputs = [draw(n, heads=heads, head_dim=head_dim, layers=layers, seed=seed) for _, n, _ in shapes]
     found: list[UnitResult] = []
     for each in inputs:
         exact = tuple(exact_attention(layer) for layer in each.layers)
@@ -103,17 +112,22 @@ def compare_attention(
     return AttentionComparison(tuple(found), inputs[0].description, pruning, seed)
 
 
-def _check(contestant: Contestant, operands: LayerOperands) -> None:
+def _check(contestant: Contestant, shape: tuple[int, ...]) -> None:
     if isinstance(contestant, System):
         multipliers_of(contestant.gpu)
     else:
-        accelerator_of(contestant.algorithm).check(contestant, operands.first)
+        nothing = np.broadcast_to(np.float32(0), shape)
+        accelerator_of(contestant.algorithm).check(contestant, Operands(nothing, nothing, nothing))
 
 
-def _drawn(sequences: Sequence[int], heads: int, head_dim: int, layers: int, seed: int) -> list[LayerOperands]:
+def _shapes(sequences: Sequence[int], heads: int, head_dim: int) -> list[tuple[int, ...]]:
+    """[heads, sequence, head_dim] of each length, once."""
     if not sequences:
         raise ConfigError("no sequence length is given; allowed: 1 and more")
-    return [draw(n, heads=heads, head_dim=head_dim, layers=layers, seed=seed) for n in dict.fromkeys(sequences)]
+    for name, size in (("heads", heads), ("head_dim", head_dim), *(("sequence", n) for n in sequences)):
+        if size < 1:
+            raise OperandError(f"{name} is {size}; allowed: 1 and more")
+    return [(heads, n, head_dim) for n in dict.fromkeys(sequences)]
 
 
 def _specs(units: Sequence[Named], sets: Sequence[str]) -> list[Contestant]:
@@ -131,7 +145,17 @@ def _specs(units: Sequence[Named], sets: Sequence[str]) -> list[Contestant]:
         if not dot or name not in own:
             raise ConfigError(f"--set {text}: write UNIT.PATH=VALUE, with UNIT one of {', '.join(names)}")
         own[name].append(f"hardware.{rest}")
-    return [_loaded(unit, own[spec.name]) if own[spec.name] else spec for unit, spec in zip(units, specs, strict=True)]
+    return [_changed(unit, spec, own[spec.name]) for unit, spec in zip(units, specs, strict=True)]
+
+
+def _changed(unit: Named, spec: Contestant, settings: list[str]) -> Contestant:
+    """The unit with its own settings; a mistake in one is told in the words in which it was given."""
+    if not settings:
+        return spec
+    try:
+        return _loaded(unit, settings)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("--set hardware.", f"--set {spec.name}.")) from None
 
 
 def _loaded(unit: Named, settings: Sequence[str]) -> Contestant:
@@ -139,6 +163,9 @@ def _loaded(unit: Named, settings: Sequence[str]) -> Contestant:
         return load_hardware(unit, settings)
     if isinstance(unit, AttentionUnit):
         return load_attention_unit(unit, settings)
+    known = [*available("hwconfigs/attention"), *available("hwconfigs/gpus")]
+    if isinstance(unit, str) and not looks_like_path(unit) and unit not in available("hwconfigs"):
+        raise ConfigError(f"unknown unit {unit!r}; {near(unit, known)}")
     spec = load_spec(unit)
     if isinstance(spec, Gpu):
         return load_hardware(unit, settings)
