@@ -26,6 +26,8 @@ PAGES = (
     "docs/schemes.md",
     "docs/patterns.md",
     "docs/breakeven.md",
+    "docs/accuracy.md",
+    "docs/accuracy_budget.md",
     "docs/attention.md",
     "docs/attention_a3.md",
     "docs/attention_acceltran.md",
