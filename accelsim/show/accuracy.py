@@ -47,6 +47,8 @@ _LOOKS = {
     "heads_oracle": (BLACK, "*", "--"),
     "heads_random": (DARK, "x", ":"),
     "heads_inverse": (VERMILLION, "D", "-"),
+    "heads_top_k_late": (GREEN, "v", "-."),
+    "heads_random_late": (MIDDLE, "x", ":"),
     "heads_cascade": (PURPLE, "h", "-"),
 }
 """Colour, marker and line of each method, so that figures of different studies agree."""

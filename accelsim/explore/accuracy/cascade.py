@@ -135,6 +135,18 @@ def heads_cascade(options: Hdp, ratio: float, layers: int, heads: int) -> Cascad
     return Cascade(options, head_keep=keep, layers=layers)
 
 
+def cascade_counts(ratio: float, layers: int, heads: int) -> tuple[int, ...]:
+    """Heads that `heads_cascade` leaves out in each layer.
+
+    Raises
+    ------
+    MappingError
+        As `heads_cascade`.
+    """
+    keep = _final_share(ratio, layers, heads, square=False)
+    return tuple(heads - kept_count(share, heads) for share in shares(keep, layers, SpattenPruning()))
+
+
 def _final_share(ratio: float, layers: int, heads: int, *, square: bool) -> float:
     """Share that the last layer keeps, so that over all layers `ratio` is pruned as nearly as can be."""
 

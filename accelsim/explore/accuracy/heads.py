@@ -80,21 +80,20 @@ class RankedHeads(ChosenHeads):
     Parameters
     ----------
     options : Hdp
-    ratio : float
-        Share of all heads that goes; see `spread_heads`.
+    pruned : sequence of int
+        Heads that go in each layer; see `spread_heads`.
     """
 
-    def __init__(self, options: Hdp, ratio: float) -> None:
+    def __init__(self, options: Hdp, pruned: Sequence[int]) -> None:
         super().__init__(options)
-        self.ratio = ratio
+        self.pruned = tuple(pruned)
 
     def choose(self, call: AttentionCall, parts: SplitOperands) -> BoolArray:
         """Rank the heads of each input; of equals the later one goes."""
-        pruned = spread_heads(self.ratio, call.layers, call.heads)[call.layer]
         merit = self.merit(call, parts).reshape(-1, call.heads)
         order = np.argsort(-merit, axis=1, kind="stable")
         kept = np.zeros(merit.shape, np.bool_)
-        np.put_along_axis(kept, order[:, : call.heads - pruned], True, axis=1)
+        np.put_along_axis(kept, order[:, : call.heads - self.pruned[call.layer]], True, axis=1)
         return kept.reshape(-1)
 
     @abstractmethod
@@ -121,8 +120,8 @@ class InverseHeads(RankedHeads):
 class RandomHeads(RankedHeads):
     """The control: heads drawn from a seed, for each input."""
 
-    def __init__(self, options: Hdp, ratio: float, seed: int) -> None:
-        super().__init__(options, ratio)
+    def __init__(self, options: Hdp, pruned: Sequence[int], seed: int) -> None:
+        super().__init__(options, pruned)
         self.seed = seed
 
     def merit(self, call: AttentionCall, parts: SplitOperands) -> Importances:

@@ -6,9 +6,16 @@ from typing import Literal
 
 from accelsim.config.options import HDP_PRESETS, Hdp
 from accelsim.explore.accuracy.blocks import HdpMethod, MassBlocks, OracleBlocks, RandomBlocks
-from accelsim.explore.accuracy.cascade import LocalValues, heads_cascade, tokens_cascade
+from accelsim.explore.accuracy.cascade import LocalValues, cascade_counts, heads_cascade, tokens_cascade
 from accelsim.explore.accuracy.forward import AttentionMethod, StudyModel
-from accelsim.explore.accuracy.heads import HeadThresholds, InverseHeads, OracleHeads, RandomHeads, TopHeads
+from accelsim.explore.accuracy.heads import (
+    HeadThresholds,
+    InverseHeads,
+    OracleHeads,
+    RandomHeads,
+    TopHeads,
+    spread_heads,
+)
 from accelsim.explore.accuracy.solve import block_threshold, global_head_threshold, head_thresholds, with_threshold
 
 Axis = Literal["blocks", "heads"]
@@ -93,6 +100,16 @@ def _blocks(make: Callable[[Hdp, float, int], AttentionMethod], pruned_score: st
     return made
 
 
+def _heads(make: Callable[[Hdp, tuple[int, ...], int], AttentionMethod], like_cascade: bool = False) -> Make:
+    """Heads by rank, as many in each layer as in the others, or as many as a cascade would take there."""
+
+    def made(setup: Setup, ratio: float) -> tuple[AttentionMethod, Settings]:
+        counts = cascade_counts if like_cascade else spread_heads
+        return make(setup.options, counts(ratio, setup.layers, setup.heads), setup.seed), {}
+
+    return made
+
+
 def _ranked(make: Callable[[Setup, float], AttentionMethod]) -> Make:
     return lambda setup, ratio: (make(setup, ratio), {})
 
@@ -140,22 +157,26 @@ METHODS: dict[str, Entry] = {
     "heads_top_k": Entry(
         "heads",
         "as many heads of each layer, by HDP's importance",
-        _ranked(lambda setup, ratio: TopHeads(setup.options, ratio)),
+        _heads(lambda options, pruned, seed: TopHeads(options, pruned)),
     ),
     "heads_oracle": Entry(
         "heads",
         "as many heads of each layer, by the size of their own output",
-        _ranked(lambda setup, ratio: OracleHeads(setup.options, ratio)),
+        _heads(lambda options, pruned, seed: OracleHeads(options, pruned)),
     ),
-    "heads_random": Entry(
-        "heads",
-        "as many heads of each layer, drawn",
-        _ranked(lambda setup, ratio: RandomHeads(setup.options, ratio, setup.seed)),
-    ),
+    "heads_random": Entry("heads", "as many heads of each layer, drawn", _heads(RandomHeads)),
     "heads_inverse": Entry(
         "heads",
         "heads that HDP calls least important stay",
-        _ranked(lambda setup, ratio: InverseHeads(setup.options, ratio)),
+        _heads(lambda options, pruned, seed: InverseHeads(options, pruned)),
+    ),
+    "heads_top_k_late": Entry(
+        "heads",
+        "the cascade's number of heads in each layer, by HDP's importance",
+        _heads(lambda options, pruned, seed: TopHeads(options, pruned), like_cascade=True),
+    ),
+    "heads_random_late": Entry(
+        "heads", "the cascade's number of heads in each layer, drawn", _heads(RandomHeads, like_cascade=True)
     ),
     "heads_cascade": Entry(
         "heads",

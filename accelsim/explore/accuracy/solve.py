@@ -11,7 +11,7 @@ from accelsim.explore.accuracy.forward import AttentionMethod, StudyModel, run_m
 from accelsim.explore.accuracy.heads import HeadThresholds
 
 _STEPS = 12
-_NEAR = 0.002
+_NEAR = 0.003
 """A share this near to the wanted one is taken."""
 _RHO_LIMIT = 0.999
 

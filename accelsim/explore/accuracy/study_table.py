@@ -18,6 +18,9 @@ from accelsim.results.tables import csv_text
 
 Scores = NDArray[np.float64]
 
+_AGAINST_CASCADE = ("heads_hdp", "heads_top_k", "heads_top_k_late", "heads_random_late")
+"""Methods that notes set beside the cascade of heads."""
+
 REPLICATES = 4000
 """Draws of each interval."""
 
@@ -146,7 +149,7 @@ class Study:
             "points more than that method at the same ratio."
         ]
         for point in self.points:
-            gain = self.gain(point, CASCADES["heads"]) if point.method in ("heads_hdp", "heads_top_k") else None
+            gain = self.gain(point, CASCADES["heads"]) if point.method in _AGAINST_CASCADE else None
             if gain is not None:
                 verdict = "undecided" if not gain.excludes_zero else "yes" if gain.low > 0 else "no"
                 cascade = self.at(CASCADES["heads"], point.asked)

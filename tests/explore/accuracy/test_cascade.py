@@ -7,7 +7,7 @@ from accelsim.config.loader import load_attention_unit
 from accelsim.config.options import Hdp
 from accelsim.errors import MappingError
 from accelsim.explore.accuracy import StudyModel, run_model
-from accelsim.explore.accuracy.cascade import Cascade, LocalValues, heads_cascade, tokens_cascade
+from accelsim.explore.accuracy.cascade import Cascade, LocalValues, cascade_counts, heads_cascade, tokens_cascade
 from accelsim.explore.accuracy.forward import AttentionCall
 from accelsim.machine.attention.accelerator import Operands
 from accelsim.machine.attention.spatten import SPATTEN, SpattenUnit
@@ -54,6 +54,12 @@ def test_schedules_that_cannot_be_are_refused() -> None:
         heads_cascade(Hdp(), 0.5, 2, 4)
     with pytest.raises(MappingError, match="over 1 layer"):
         heads_cascade(Hdp(), 0.1, 1, 4)
+
+
+def test_counts_are_those_that_the_cascade_leaves_out(digits: StudyModel) -> None:
+    assert cascade_counts(0.25, 2, 4) == (0, 2)
+    passed = run_model(digits, heads_cascade(digits.hdp, 0.25, 2, 4))
+    np.testing.assert_array_equal(passed.head_kept.sum(axis=2), [[4] * 20, [2] * 20])
 
 
 def test_local_values_leave_out_the_least_probable() -> None:

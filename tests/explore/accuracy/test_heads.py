@@ -38,8 +38,8 @@ def test_heads_go_as_evenly_as_can_be(ratio: float, layers: int, heads: int) -> 
 
 
 @pytest.mark.parametrize("kind", [TopHeads, InverseHeads, OracleHeads, partial(RandomHeads, seed=1)])
-def test_each_input_loses_as_many(kind: Callable[[Hdp, float], RankedHeads], digits: StudyModel) -> None:
-    found = run_model(digits, kind(digits.hdp, 0.375))
+def test_each_input_loses_as_many(kind: Callable[[Hdp, tuple[int, ...]], RankedHeads], digits: StudyModel) -> None:
+    found = run_model(digits, kind(digits.hdp, spread_heads(0.375, 2, 4)))
     np.testing.assert_array_equal(found.head_kept.sum(axis=2), [[3] * 20, [2] * 20])
     assert found.heads_pruned == found.pairs_pruned == 0.375
 
@@ -48,8 +48,8 @@ def test_top_and_inverse_heads_are_each_others_opposite() -> None:
     call = call_of(6, heads=4, inputs=5)
     parts = split_call(EXCLUDED, call)
     importance = head_importance(EXCLUDED, call, parts).reshape(5, 4)
-    top = TopHeads(EXCLUDED, 0.5).choose(call, parts).reshape(5, 4)
-    inverse = InverseHeads(EXCLUDED, 0.5).choose(call, parts).reshape(5, 4)
+    top = TopHeads(EXCLUDED, (2, 2)).choose(call, parts).reshape(5, 4)
+    inverse = InverseHeads(EXCLUDED, (2, 2)).choose(call, parts).reshape(5, 4)
     distinct = [len(set(row)) == 4 for row in importance.tolist()]
     assert any(distinct)
     for row in np.flatnonzero(distinct):
