@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_NEVER = np.iinfo(np.int64).max
+_NEVER = 2**63 - 1
 
 
 @njit(cache=True, nogil=True)
@@ -62,7 +62,7 @@ def serve_batches(
     tail = head.copy()
     batch_of = np.empty(requests, np.int64)
     starts, chosen = np.empty(requests, np.int64), np.empty(requests, np.int64)
-    now, arrived, served, batches = np.int64(0), 0, 0, 0
+    now, arrived, served, batches = 0, 0, 0, 0
     while served < requests:
         while arrived < requests and times[arrived] <= now:
             tail[buckets[arrived]] += 1
@@ -72,14 +72,16 @@ def serve_batches(
             if tail[kind] == head[kind]:
                 continue
             request = order[head[kind]]
-            deadline = times[request] + timeout
+            deadline = int(times[request]) + timeout
             if tail[kind] - head[kind] >= batch or deadline <= now:
                 if request < oldest:
                     bucket, oldest = kind, request
             elif deadline < wake:
                 wake = deadline
         if bucket < 0:
-            now = min(wake, times[arrived]) if arrived < requests else wake
+            if arrived < requests and times[arrived] < wake:
+                wake = int(times[arrived])
+            now = wake
             continue
         size = min(batch, tail[bucket] - head[bucket])
         choice = first[size, bucket] + np.int64(draws[oldest] * count[size, bucket])
@@ -89,5 +91,5 @@ def serve_batches(
         head[bucket] += size
         served += size
         batches += 1
-        now += outcomes[choice]
+        now += int(outcomes[choice])
     return batch_of, starts[:batches].copy(), chosen[:batches].copy()

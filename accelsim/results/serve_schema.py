@@ -19,7 +19,8 @@ SERVE_POINT: dict[str, dict[str, Any]] = {
     "queue_length": _AMOUNT,
     "queue_max": _COUNT,
     "utilisation": {"type": "number", "minimum": 0, "maximum": 1},
-    **dict.fromkeys(("batch_mean", "energy_per_request_uj", "idle_energy_per_request_uj"), _AMOUNT),
+    "batch_mean": _AMOUNT,
+    **dict.fromkeys(("energy_per_request_uj", "idle_energy_per_request_uj"), _OPTIONAL_AMOUNT),
 }
 """Figures of one scheme at one rate; ends of 95 % intervals are null for too few requests."""
 

@@ -1,19 +1,25 @@
 """Figure of serving: latency, throughput and energy against the rate of requests, a colour for each scheme."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
 from accelsim.show.style import BLUE, DARK, GREEN, ORANGE, VERMILLION, colour_of, label_of, new_figure, style
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _FIXED = {"dense": BLUE, "tile_wise": ORANGE, "hdp": GREEN, "tile_wise+hdp": VERMILLION}
-_LINES = {"p50_us": (":", "p50"), "p95_us": ("-", "p95"), "p99_us": ("--", "p99")}
-_KILO = 1e3
+_LINES: dict[str, tuple[Literal[":", "-", "--"], str]] = {
+    "p50_us": (":", "p50"),
+    "p95_us": ("-", "p95"),
+    "p99_us": ("--", "p99"),
+}
+_MANY = 2e3
+"""From such rates on they are given in thousands."""
 
 
 def serve_figure(points: pd.DataFrame, knees: Mapping[str, float | None], target_us: float | None = None) -> "Figure":
@@ -42,14 +48,17 @@ def serve_figure(points: pd.DataFrame, knees: Mapping[str, float | None], target
     with style():
         figure = new_figure(10.2, 3.3)
         latency, throughput, energy = figure.subplots(1, 3)
-        for scheme, some in points.sort_values("rate_per_s").groupby("scheme", sort=False):
-            _draw(latency, throughput, energy, str(scheme), some, colours[str(scheme)], knees.get(str(scheme)))
+        unit = 1e3 if float(points["rate_per_s"].max()) >= _MANY else 1.0
+        scaled = points.assign(**{key: points[key] / unit for key in ("rate_per_s", "throughput_per_s")})
+        at = {scheme: None if knee is None else knee / unit for scheme, knee in knees.items()}
+        for scheme, some in scaled.sort_values("rate_per_s").groupby("scheme", sort=False):
+            _draw(latency, throughput, energy, str(scheme), some, colours[str(scheme)], at.get(str(scheme)))
         if target_us is not None:
             latency.axhline(target_us, color=DARK, linewidth=0.9, linestyle="-.")
-        _finish(latency, throughput, energy, float(points["rate_per_s"].max()))
+        _finish(latency, throughput, energy, float(scaled["rate_per_s"].max()), unit)
         handles, names = throughput.get_legend_handles_labels()
         styles, shown = _percentile_legend(knees, target_us)
-        figure.legend([*handles, *styles], [*names, *shown], loc="outside right upper")
+        figure.legend([*handles, *styles], [*map(str, names), *shown], loc="outside right upper")
     return figure
 
 
@@ -63,39 +72,46 @@ def _draw(
     knee: float | None,
 ) -> None:
     settled = some[some["load"] < 1]
-    rates = settled["rate_per_s"].to_numpy() / _KILO
+    rates = settled["rate_per_s"].to_numpy()
     marker = "o" if len(settled) == 1 else None
     for key, (line, _) in _LINES.items():
         latency.plot(rates, settled[key].to_numpy(), color=colour, linestyle=line, linewidth=1.3, marker=marker)
     low, high = (settled[f"p95_{end}_us"].to_numpy(dtype=float) for end in ("low", "high"))
     latency.fill_between(rates, low, high, color=colour, alpha=0.15, linewidth=0)
     at = settled[settled["rate_per_s"] == knee]
-    latency.plot(at["rate_per_s"].to_numpy() / _KILO, at["p95_us"].to_numpy(), "D", color=colour, markersize=5)
-    everywhere = some["rate_per_s"].to_numpy() / _KILO
-    served = some["throughput_per_s"].to_numpy() / _KILO
+    if len(at):
+        latency.plot(at["rate_per_s"].to_numpy(), at["p95_us"].to_numpy(), "D", color=colour, markersize=5)
+    everywhere = some["rate_per_s"].to_numpy()
+    served = some["throughput_per_s"].to_numpy()
     alone = "o" if len(some) == 1 else None
     throughput.plot(everywhere, served, color=colour, linewidth=1.3, marker=alone, label=label_of(scheme))
-    joules = settled["energy_per_request_uj"].to_numpy() / _KILO
+    joules = settled["energy_per_request_uj"].to_numpy(dtype=float) / 1e3
     energy.plot(rates, joules, color=colour, linewidth=1.3, marker=marker)
 
 
-def _finish(latency: "Axes", throughput: "Axes", energy: "Axes", highest: float) -> None:
-    throughput.plot([0, highest / _KILO], [0, highest / _KILO], color=DARK, linewidth=0.8, linestyle=":")
+def _finish(latency: "Axes", throughput: "Axes", energy: "Axes", highest: float, unit: float) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    throughput.plot([0, highest], [0, highest], color=DARK, linewidth=0.8, linestyle=":")
     latency.set_yscale("log")
-    titles = ("latency (us)", "throughput (1,000 requests/s)", "energy per request (mJ)")
+    latency.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    latency.yaxis.set_major_formatter("{x:g}")
+    latency.yaxis.set_minor_formatter(NullFormatter())
+    many = "1,000 requests/s" if unit > 1 else "requests/s"
+    titles = ("latency (us)", f"throughput ({many})", "energy per request (mJ)")
     for axes, title in zip((latency, throughput, energy), titles, strict=True):
         axes.set_title(title, fontsize=9)
-        axes.set_xlabel("rate (1,000 requests/s)")
+        axes.set_xlabel(f"rate ({many})")
         axes.set_xlim(left=0)
         axes.grid(True, axis="both")
     energy.set_ylim(bottom=0)
     throughput.set_ylim(bottom=0)
 
 
-def _percentile_legend(knees: Mapping[str, float | None], target_us: float | None) -> tuple[list[object], list[str]]:
+def _percentile_legend(knees: Mapping[str, float | None], target_us: float | None) -> "tuple[list[Artist], list[str]]":
     from matplotlib.lines import Line2D
 
-    handles: list[object] = [Line2D([], [], color=DARK, linestyle=line) for line, _ in _LINES.values()]
+    handles: list[Artist] = [Line2D([], [], color=DARK, linestyle=line) for line, _ in _LINES.values()]
     names = [name for _, name in _LINES.values()]
     if any(knee is not None for knee in knees.values()):
         handles.append(Line2D([], [], color=DARK, marker="D", linestyle="none", markersize=5))

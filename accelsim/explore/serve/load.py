@@ -1,4 +1,4 @@
-"""Schemes under load: service times from simulated runs, the queue at each rate, and the largest load under a target."""
+"""Schemes under load: service times from simulated runs, the queue at each rate, the largest load under a target."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.config.hardware import System
 from accelsim.config.scheme import Engine
@@ -32,8 +33,8 @@ from accelsim.explore.serve.statistics import summarise
 Progress = Callable[[int, int], None]
 DEFAULT_REQUESTS = 100_000
 MOST_REQUESTS = 10_000_000
-DEFAULT_LOADS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
-"""Of the largest capacity among the schemes, where no rates are asked for."""
+DEFAULT_LOADS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.1)
+"""Of the largest capacity among the schemes, where no rates are asked for; the last shows what is served at most."""
 
 
 @dataclass(frozen=True)
@@ -252,10 +253,11 @@ def traffic_of(
     return traffic
 
 
-def _shares(traffic: Traffic, batching: Batching) -> np.ndarray:
+def _shares(traffic: Traffic, batching: Batching) -> NDArray[np.float64]:
     """Of the requests, how much belongs to each bucket."""
     counts = np.bincount(batching.bucket_of(traffic.lengths), minlength=max(1, len(batching.buckets)))
-    return counts / counts.sum()
+    shares: NDArray[np.float64] = counts / counts.sum()
+    return shares
 
 
 def _default_rates(traffic: Traffic, demand: Demand, capacity: float) -> tuple[float, ...]:

@@ -92,8 +92,7 @@ def largest_load(evaluate: Evaluate, target_us: float, capacity_per_s: float) ->
         above = rate
     else:
         least = min(figures[KEY] for figures in search.found.values())
-        remark = f"no load meets it: the lowest p95 was {least:.4g} us"
-        return LargestLoad(target_us, None, None, above, None, remark)
+        return LargestLoad(target_us, None, None, above, None, f"no load meets it: the lowest p95 was {least:.4g} us")
     while above is not None and above - rate > RESOLUTION * rate:
         middle = (rate + above) / 2
         if search.meets(middle):

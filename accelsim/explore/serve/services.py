@@ -111,7 +111,7 @@ class ServiceTimes:
 
     def records(self, buckets: Sequence[int]) -> list[dict[str, object]]:
         """A row for each size and bucket: outcomes, mean, 5th and 95th percentile of time, and mean energy."""
-        rows = []
+        rows: list[dict[str, object]] = []
         for size in self.sizes:
             for bucket in range(self.buckets):
                 times = self.outcomes_of(size, bucket) / PS_PER_US

@@ -69,15 +69,9 @@ class Serving:
             for one in self.schemes
         ]
         points = [{"scheme": one.scheme, **point} for one in self.schemes for point in one.points]
-        return plain(  # type: ignore[no-any-return]
-            {
-                "schema_version": SCHEMA_VERSION,
-                **self.settings,
-                "schemes": schemes,
-                "points": points,
-                "notes": self.notes(),
-            }
-        )
+        found: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **self.settings}
+        found |= {"schemes": schemes, "points": points, "notes": self.notes()}
+        return {key: plain(value) for key, value in found.items()}
 
     def to_json(self) -> str:
         """`document` as text."""
@@ -86,11 +80,11 @@ class Serving:
     def notes(self) -> list[str]:
         """What a reader of the table should know, one sentence a line."""
         notes = []
-        grown = [f"{one.scheme} at {point['rate_per_s']:.4g}/s" for one in self.schemes for point in one.points
-                 if point["load"] >= OVERLOADED]  # fmt: skip
+        points = [(one.scheme, point) for one in self.schemes for point in one.points]
+        grown = [f"{scheme} at {one['rate_per_s']:,.6g}/s" for scheme, one in points if one["load"] >= OVERLOADED]
         if grown:
             notes.append(f"Overloaded, so that latencies grow with the number of requests: {', '.join(grown)}.")
-        if any(point["mean_low_us"] is None for one in self.schemes for point in one.points):
+        if any(one["mean_low_us"] is None for _, one in points):
             notes.append("Too few requests for intervals; take more.")
         return notes
 

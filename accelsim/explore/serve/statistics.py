@@ -91,7 +91,8 @@ def summarise(served: Served, idle_w: float = 0.0, warmup: float = 0.1) -> dict[
     Returns
     -------
     dict
-        Numbers; both ends of an interval are None for too few requests.
+        Numbers; both ends of an interval are None for too few requests, and energies for each request that is served
+        when none is.
     """
     window = window_of(served, warmup)
     arrivals, starts, ends = served.arrivals_ps, served.starts_ps, served.ends_ps
@@ -122,8 +123,8 @@ def summarise(served: Served, idle_w: float = 0.0, warmup: float = 0.1) -> dict[
         "queue_max": _longest(arrivals, starts, window),
         "utilisation": float(busy.sum()) / length,
         "batch_mean": float(sizes.mean()),
-        "energy_per_request_uj": (spent + idle) / requests,
-        "idle_energy_per_request_uj": idle / requests,
+        "energy_per_request_uj": (spent + idle) / done if done else None,
+        "idle_energy_per_request_uj": idle / done if done else None,
     }
 
 
@@ -134,7 +135,8 @@ def _ends(name: str, interval: tuple[float, float] | None) -> dict[str, float | 
 
 def _inside(begins: NDArray[np.int64], ends: NDArray[np.int64], window: Window) -> NDArray[np.int64]:
     """Of each stretch of time, how much lies in the window."""
-    return np.maximum(0, np.minimum(ends, window.end_ps) - np.maximum(begins, window.begin_ps))
+    inside: NDArray[np.int64] = np.minimum(ends, window.end_ps) - np.maximum(begins, window.begin_ps)
+    return np.maximum(inside, 0, out=inside)
 
 
 def _longest(arrivals: NDArray[np.int64], starts: NDArray[np.int64], window: Window) -> int:
