@@ -1,8 +1,12 @@
 """The table of a run's kernels, transfers and attentions: when each ran, what it did, and where its time went."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from accelsim.config.hardware import Gpu
 from accelsim.config.scheme import RunConfig
 from accelsim.execution import Execution
 from accelsim.intervals import RunIntervals
@@ -15,12 +19,14 @@ from accelsim.mapping.plan import GemmPlan
 from accelsim.model.graph import Attention, Operation
 
 PS_PER_US = 1e6
+_KEPT = 0.5
+"""Share of weights that sparse tensor cores multiply."""
 
 _COLUMNS = (
     *("name", "device", "part", "begin_us", "end_us", "duration_us", "low_us", "high_us"),
     *("cycles", "unit", "tile", "split_k", "thread_blocks", "launches", "macs"),
     *("l2_read_bytes", "dram_read_bytes", "dram_write_bytes", "index_bytes", "bank_conflict_ways"),
-    *("operation", "executed_macs", "asked_bytes", "fetched_bytes"),
+    *("operation", "executed_macs", "asked_bytes", "fetched_bytes", "peak_compute_us", "peak_dram_us"),
 )
 
 
@@ -32,7 +38,8 @@ def kernel_table(
     ``time_CAUSE_ps`` are whole picoseconds of a row's time by cause, summed over the copies of its device (SMs, cores);
     together they are the duration times the copies. A transfer has none. ``executed_macs`` holds the padding of tiles
     too; ``asked_bytes`` are the elements of operands that thread blocks load, ``fetched_bytes`` the sectors that hold
-    these and the indices that say where they lie.
+    these and the indices that say where they lie. ``peak_compute_us`` is what ``macs`` take at the peak of the unit,
+    ``peak_dram_us`` what the traffic takes at the datasheet's bandwidth of DRAM.
     """
     by_name = {kernel.name: kernel for kernel in run.kernels}
     accounts = {unit.operation: unit.run.account_ps for unit in run.units}
@@ -56,6 +63,7 @@ def kernel_table(
         times: dict[str, int] = {}
         if kernel is not None:
             row |= _work(kernel)
+            row |= _peaks(row, config.hardware.gpu, config.workload.dtype)
             times = kernel_time_ps(kernel, config.hardware.gpu.sm_count)
         elif span.name in accounts:
             row["macs"] = unit_macs(attentions[span.name], execution)
@@ -69,6 +77,20 @@ def kernel_time_ps(kernel: KernelRun, sm_count: int) -> dict[str, int]:
     times = sm_time_ps(kernel.run, kernel.duration_ps - kernel.throttled_ps, sm_count)
     causes = {cause.name.lower(): int(ps) for cause, ps in zip(Cause, times, strict=True)}
     return causes | {"power_limit": sm_count * kernel.throttled_ps}
+
+
+def _peaks(row: Mapping[str, Any], gpu: Gpu, dtype: str) -> dict[str, object]:
+    """Times of a kernel at the machine's peaks. Rates of sparse tensor cores count pruned weights too, half of all."""
+    unit = row.get("unit")
+    rate = (gpu.cuda_core if unit == "cuda_core" else gpu.tensor_core).get(dtype, 0.0)  # type: ignore[call-overload]
+    if unit == "sparse_tensor_core":
+        rate *= gpu.sparse_tensor_core.get(dtype, 0.0) * _KEPT  # type: ignore[call-overload]
+    traffic = row["dram_read_bytes"] + row["dram_write_bytes"]
+    dram_us = PS_PER_US * traffic / gpu.dram.bandwidth
+    if "macs" not in row:
+        return {"peak_compute_us": 0.0, "peak_dram_us": dram_us}
+    peak = rate * gpu.sm_count * gpu.clock
+    return {"peak_compute_us": PS_PER_US * row["macs"] / peak if peak else None, "peak_dram_us": dram_us}
 
 
 def unit_macs(operation: Operation, execution: Execution) -> int:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from accelsim.results.losses import Waterfall, waterfall
 from accelsim.results.result import Result
-from accelsim.results.roofline import Position, kernel_positions, peaks, run_position
+from accelsim.results.roofline import Position, kernel_positions, run_position
 from accelsim.results.schema import SCHEMA_VERSION
 from accelsim.results.stack import MEANINGS, PS_PER_US, Exposed, exposed, latency_ps, stack_ps
 from accelsim.results.store import json_text
@@ -68,7 +68,7 @@ class Explanation:
         """For each kernel, transfer or attention what it takes of the latency by cause, and where it stands below the
         roof (`bound`, `attained_percent`; None where that is unknown); the longest first."""
         whole = latency_ps(self.result)
-        placed = kernel_positions(self.result, peaks(self.result))
+        placed = kernel_positions(self.result)
         found = []
         for row in sorted(self.rows, key=lambda row: -row.time_ps):
             causes = {cause: time for cause, time in stack_ps([row]).items() if time}
