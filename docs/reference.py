@@ -18,7 +18,7 @@ from accelsim.config.pattern_options import PATTERN_OPTIONS
 from accelsim.config.patterns import PATTERNS
 from accelsim.config.quantity import CANONICAL, UNITS
 from accelsim.config.schedules import Schedule
-from accelsim.explore.sweep.spec import SweepSpec
+from accelsim.explore.sweep import SweepSpec
 
 _DIMENSIONS = {getattr(quantity, dimension.capitalize()): dimension for dimension in UNITS}
 _PLAIN = {int: "whole number", float: "number", str: "text", bool: "true or false", Any: "any value"}

@@ -28,6 +28,7 @@ from accelsim.cli import (
     import_model,
     output,
     prune,
+    results,
     run,
     serve,
     study,
@@ -61,6 +62,7 @@ app.command("compare")(run.compare)
 app.command("explain")(explain.explain)
 app.command("diff")(diff.diff)
 app.command("sweep")(sweep.sweep)
+app.command("results")(results.results)
 app.command("breakeven")(breakeven.breakeven)
 app.command("serve")(serve.serve)
 app.command("validate")(validate.validate)

@@ -1,7 +1,7 @@
 """What commands print: documents and tables on standard output, messages on standard error."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +29,12 @@ def message(text: str) -> None:
 def document(text: str) -> None:
     """The one JSON document of a command that was asked for it."""
     typer.echo(text, nl=not text.endswith("\n"))
+
+
+def pieces(texts: Iterable[str]) -> None:
+    """A document that comes in pieces, since the whole may be large."""
+    for text in texts:
+        typer.echo(text, nl=False)
 
 
 def amount(value: object, digits: int = 4) -> str:

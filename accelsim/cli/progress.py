@@ -4,12 +4,17 @@ import time
 from types import TracebackType
 from typing import Any
 
+from accelsim.cli import output
+
 _PATIENCE_S = 2.0
 """A command that takes longer shows its progress."""
 
+_LINE_S = 60.0
+"""Where there is no terminal, as in the log of a batch job, a line tells it this often."""
+
 
 class Progress:
-    """A bar on standard error once a command takes long, on a terminal only.
+    """A bar on standard error once a command takes long, on a terminal; elsewhere a line now and then.
 
     Parameters
     ----------
@@ -22,7 +27,9 @@ class Progress:
     def __init__(self, quiet: bool, what: str) -> None:
         self._quiet = quiet
         self._what = what
-        self._begin = time.monotonic()
+        self._begin = self._told = time.monotonic()
+        self._first: int | None = None
+        self._note = ""
         self._bar: Any = None
         self._task: Any = None
 
@@ -35,26 +42,56 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def note(self, text: str) -> None:
+        """What stands at the end of the bar from now on."""
+        self._note = text
+        if self._task is not None:
+            self._bar.update(self._task, note=text)
+
     def show(self, done: int, total: int) -> None:
         """Note that so many of so many are done."""
-        if self._bar is None and not self._quiet and time.monotonic() - self._begin > _PATIENCE_S:
-            self._start(total)
-        if self._bar is not None:
+        if self._first is None:
+            self._first = done
+        now = time.monotonic()
+        if self._bar is None and not self._quiet and now - self._begin > _PATIENCE_S:
+            self._start(done, total)
+        if self._task is not None:
             self._bar.update(self._task, completed=done)
+        elif self._bar is not None and now - self._told > _LINE_S:
+            self._told = now
+            rate = (done - self._first) / (now - self._begin)
+            left = f", {_clock((total - done) / rate)} left" if rate else ""
+            output.message(f"{done} of {total} {self._what}, {rate:.3g}/s{left}{self._note and '; ' + self._note}")
 
-    def _start(self, total: int) -> None:
+    def _start(self, done: int, total: int) -> None:
         from rich.console import Console
-        from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+        from rich.progress import MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
+        from rich.text import Text
+
+        class Rate(ProgressColumn):
+            """Of what ended lately."""
+
+            def render(self, task: Task) -> Text:
+                return Text("" if task.speed is None else f"{task.speed:.3g}/s")
 
         console = Console(stderr=True)
+        self._bar = Bar(
+            *Bar.get_default_columns()[:2],
+            MofNCompleteColumn(),
+            Rate(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console,
+            transient=True,
+        )
         if console.is_terminal:
-            self._bar = Bar(
-                *Bar.get_default_columns()[:2],
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=console,
-                transient=True,
-            )
-            self._task = self._bar.add_task(self._what, total=total)
+            self._task = self._bar.add_task(self._what, total=total, completed=done, note=self._note)
             self._bar.start()
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,33 +1,31 @@
 """A sweep as its YAML describes it: what stays, and the axes along which fields of the config vary."""
 
-import itertools
-import os
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from accelsim.config.base import Spec
-from accelsim.config.check import build
-from accelsim.config.documents import ROOTS, open_document
-from accelsim.config.loader import load_config, load_hardware, load_workload
-from accelsim.config.names import looks_like_path, near
+from accelsim.config.names import looks_like_path
 from accelsim.config.scheme import Engine, SchemeName
-from accelsim.config.yaml import Document, Place
-from accelsim.errors import ConfigError, UserError
-
-Scalar = bool | int | float | str | None
+from accelsim.explore.sweep.axes import Scalar, axis_values
 
 NAMES = ("hardware", "workload", "scheme", "engine", "values", "seed", "sparsity", "force")
 """Axes that are no path: they replace what the sweep says once."""
 
-MAX_POINTS = 1_000_000
+_TIMING = ("hardware.", "workload.launch", "workload.caches", "engine")
+"""Beginnings of axes that leave values as they are: points that differ in them alone run one after another."""
+_NO_TIMING = ("hardware.gpu.shared_memory", "hardware.gpu.tensor_operands", "hardware.attention_unit.hdp")
 
 
 class SweepSpec(Spec):
-    """Axes over a run. `grid` takes every combination, `zip` goes through its lists in step."""
+    """Axes over a run. `grid` takes every combination, `zip` goes through its lists in step. The values of an axis are
+    a list, or a range: ``{log: [64, 4096], points: 7}`` or ``{linear: [1 GHz, 2 GHz], points: 5}``, of whole numbers
+    (with ``multiple_of: 8``, if wanted) between whole ends."""
 
     kind: Literal["sweep"]
     name: str = ""
@@ -48,10 +46,10 @@ class SweepSpec(Spec):
     """Of the scheme's pattern, as for `accelsim run`."""
     force: bool = False
     """As for `accelsim run`."""
-    grid: dict[str, list[Any]] = {}
+    grid: dict[str, Any] = {}
     """For each path (as in ``--set``, or one of `NAMES`) the values that it takes."""
-    zip: dict[str, list[Any]] = {}
-    """Likewise; all lists are of one length."""
+    zip: dict[str, Any] = {}
+    """Likewise; all are of one length."""
 
 
 @dataclass(frozen=True)
@@ -67,136 +65,64 @@ class Sweep:
         """What varies: the grid's axes, then those in step."""
         return (*self.spec.grid, *self.spec.zip)
 
+    @cached_property
+    def values(self) -> dict[str, list[Scalar]]:
+        """For each axis the values that it takes."""
+        return {axis: axis_values(given) for axis, given in [*self.spec.grid.items(), *self.spec.zip.items()]}
+
+    @cached_property
+    def _lengths(self) -> tuple[int, ...]:
+        """Values of each axis of the grid, and the number of steps of `zip`, if there are any."""
+        steps = [len(self.values[next(iter(self.spec.zip))])] if self.spec.zip else []
+        return (*(len(self.values[axis]) for axis in self.spec.grid), *steps)
+
     def __len__(self) -> int:
-        lengths = [len(values) for values in self.spec.grid.values()]
-        steps = len(next(iter(self.spec.zip.values()))) if self.spec.zip else 1
-        total = steps
-        for length in lengths:
-            total *= length
-        return total
+        return math.prod(self._lengths)
+
+    def at(self, position: int) -> dict[str, Scalar]:
+        """Value of every axis at a point; the grid's last axis varies fastest, steps of `zip` faster still.
+
+        Raises
+        ------
+        IndexError
+            When there is no such point.
+        """
+        if not 0 <= position < len(self):
+            raise IndexError(f"point {position} of {len(self)}")
+        indices: list[int] = []
+        for length in reversed(self._lengths):
+            position, index = divmod(position, length)
+            indices.insert(0, index)
+        settings = {axis: self.values[axis][index] for axis, index in zip(self.spec.grid, indices, strict=False)}
+        return settings | {axis: self.values[axis][indices[-1]] for axis in self.spec.zip}
 
     def settings(self) -> Iterator[dict[str, Scalar]]:
-        """Value of every axis, point by point; the grid's last axis varies fastest, steps of `zip` faster still."""
-        steps = list(zip(*self.spec.zip.values(), strict=True)) if self.spec.zip else [()]
-        for combination in itertools.product(*self.spec.grid.values()):
-            for step in steps:
-                yield dict(zip(self.axes, (*combination, *step), strict=True))
+        """Value of every axis, point by point."""
+        return (self.at(position) for position in range(len(self)))
+
+    def run_order(self) -> Iterator[int]:
+        """Every position once, such that points which can share values follow each other: axes of timing vary
+        fastest."""
+        timing = [is_timing(axis) for axis in self.spec.grid]
+        timing += [all(is_timing(axis) for axis in self.spec.zip)] if self.spec.zip else []
+        digits = sorted(range(len(self._lengths)), key=lambda digit: timing[digit])
+        strides = [math.prod(self._lengths[digit + 1 :]) for digit in range(len(self._lengths))]
+        for count in range(len(self)):
+            position = 0
+            for digit in reversed(digits):
+                count, index = divmod(count, self._lengths[digit])
+                position += index * strides[digit]
+            yield position
 
     def located(self, reference: str) -> str:
-        """A name as it is; a path relative to the sweep's file where it exists there."""
-        if self.folder is not None and looks_like_path(reference) and (self.folder / reference).is_file():
-            return str(self.folder / reference)
+        """A name as it is; a path as an absolute one, relative to the sweep's file where it exists there."""
+        if looks_like_path(reference):
+            for folder in (self.folder, Path.cwd()):
+                if folder is not None and (folder / reference).is_file():
+                    return str((folder / reference).resolve())
         return reference
 
 
-def read_sweep(name_or_path: str | os.PathLike[str]) -> Sweep:
-    """The sweep of a YAML file (``kind: sweep``), by path or by name below ``workloads/sweeps``.
-
-    Raises
-    ------
-    ConfigError
-        With file and line: an unknown key, an axis that does not exist, an empty one, lists of `zip` that differ in
-        length, an unknown machine, workload, scheme or engine.
-    """
-    document = open_document("workloads/sweeps", name_or_path)
-    file = document.place(("kind",)).file
-    sweep = Sweep(build(SweepSpec, document, "sweep"), None if file is None else file.parent)
-    for part in ("grid", "zip"):
-        for axis, values in getattr(sweep.spec, part).items():
-            _check_values(document, part, axis, values)
-    _check_shape(sweep, document)
-    _check_axes(sweep, document)
-    return sweep
-
-
-def _check_values(document: Document, part: str, axis: str, values: Sequence[object]) -> None:
-    place = document.place((part, axis))
-    if not values:
-        raise ConfigError(f"{place}: {part}.{axis}: is empty; an axis needs at least one value")
-    for index, value in enumerate(values):
-        if isinstance(value, (dict, list)):
-            at = document.place((part, axis, index))
-            raise ConfigError(f"{at}: {part}.{axis}.{index}: values of an axis are numbers, texts, true, false or null")
-        if part == "grid" and any(value == other and type(value) is type(other) for other in values[:index]):
-            raise ConfigError(f"{document.place((part, axis, index))}: {part}.{axis}: {value!r} stands twice")
-
-
-def _check_shape(sweep: Sweep, document: Document) -> None:
-    spec = sweep.spec
-    if not sweep.axes:
-        raise ConfigError(f"{document.place(())}: sweep: has no axis; give grid or zip")
-    for axis in spec.zip:
-        if axis in spec.grid:
-            raise ConfigError(f"{document.place(('zip', axis))}: zip.{axis}: stands in grid too")
-    lengths = {axis: len(values) for axis, values in spec.zip.items()}
-    if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{axis} has {length}" for axis, length in lengths.items())
-        raise ConfigError(f"{document.place(('zip',))}: zip: lists must be of one length; {found}")
-    if len(sweep) > MAX_POINTS:
-        raise ConfigError(f"{document.place(('grid',))}: sweep: {len(sweep)} points; at most {MAX_POINTS} are allowed")
-
-
-def _check_axes(sweep: Sweep, document: Document) -> None:
-    """Load what every point stands on once, so that a mistake in the file is told with its line before any run."""
-    machines = [_loaded(load_hardware, sweep, at, name) for at, name in _taken(sweep.spec, document, "hardware")]
-    loads = [_loaded(load_workload, sweep, at, name) for at, name in _taken(sweep.spec, document, "workload")]
-    config = load_config(machines[0], loads[0])
-    roots: dict[str, list[BaseModel]] = {
-        "hardware": [*machines, *(machine.gpu for machine in machines)],
-        "workload": loads,
-        **{root: [getattr(config, root)] for root in ROOTS if root not in ("hardware", "workload")},
-    }
-    for axis in sweep.axes:
-        part = "grid" if axis in sweep.spec.grid else "zip"
-        problem = _problem(axis, roots)
-        if problem:
-            raise ConfigError(f"{document.place((part, axis))}: {part}.{axis}: {problem}")
-    for name, allowed in (("scheme", SchemeName), ("engine", Engine)):
-        for at, word in _taken(sweep.spec, document, name):
-            known = allowed.__args__  # type: ignore[attr-defined]
-            if word not in known:
-                raise ConfigError(f"{at}: unknown {name} {word!r}; {near(str(word), known)}")
-
-
-def _taken(spec: SweepSpec, document: Document, name: str) -> list[tuple[Place, Any]]:
-    """What one of `NAMES` is over the sweep, each with its place."""
-    for part, axes in (("grid", spec.grid), ("zip", spec.zip)):
-        if name in axes:
-            return [(document.place((part, name, index)), value) for index, value in enumerate(axes[name])]
-    return [(document.place((name,)), getattr(spec, name))]
-
-
-def _loaded(load: Any, sweep: Sweep, place: Place, name: object) -> Any:
-    try:
-        return load(sweep.located(name) if isinstance(name, str) else name)
-    except UserError as error:
-        raise ConfigError(f"{place}: {error}") from None
-
-
-def _problem(axis: str, roots: Mapping[str, Sequence[BaseModel]]) -> str:
-    """What is wrong with an axis's path; empty when it exists in one of the specs that its root stands for."""
-    root, *keys = axis.split(".")
-    if axis in NAMES:
-        return ""
-    if root not in roots or not keys:
-        return f"unknown axis {axis!r}; allowed: {', '.join(NAMES)}, and paths below {', '.join(ROOTS)}"
-    problems = [_missing(spec, keys) for spec in roots[root]]
-    return "" if "" in problems else problems[0]
-
-
-def _missing(node: object, keys: Sequence[str]) -> str:
-    for key in keys:
-        if isinstance(node, BaseModel):
-            fields = type(node).model_fields
-            if key not in fields:
-                return f"unknown key {key!r}; {near(key, fields)}"
-            node = getattr(node, key)
-        elif isinstance(node, dict):
-            node = node.get(key)
-        elif isinstance(node, (list, tuple)):
-            if not key.isdigit() or int(key) >= len(node):
-                return f"is a list; use an index from 0 to {len(node) - 1}"
-            node = node[int(key)]
-        else:
-            return f"{key!r} stands below a single value"
-    return ""
+def is_timing(axis: str) -> bool:
+    """Whether an axis is taken to change time and energy alone. Only the order of points rests on it."""
+    return axis.startswith(_TIMING) and not axis.startswith(_NO_TIMING)
