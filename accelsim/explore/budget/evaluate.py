@@ -115,7 +115,8 @@ class Inputs:
         dense = dense_run.execution.output
         assert dense is not None
         data = f"{spec.data}: split {spec.split} (arrays {spec.split}_labels, {spec.split}_scores)"
-        self.judge = Judge(dense, operands, self.judge_name, spec.metric, self.keep_margin, data)
+        known = self.judge_name, spec.metric, self.keep_margin, spec.classes is not None
+        self.judge = Judge(dense, operands, *known, data)
 
     @property
     def inputs(self) -> int:

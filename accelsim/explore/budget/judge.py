@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from accelsim.errors import OperandError
 from accelsim.model.operands import OperandSet
+from accelsim.results.metrics import cosine_agreement, quality, rank_correlation
 
 JudgeName = Literal["auto", "labels", "top1", "cosine", "rank"]
 JUDGES: tuple[str, ...] = get_args(JudgeName)
@@ -45,6 +46,8 @@ class Judge:
     keep_margin : float
         An answer counts as lost when it is wrong or keeps less than this share of its margin (the right output less
         the largest other one) in the dense network.
+    classifier : bool
+        Whether outputs are of classes, and not the coordinates of a vector.
     data : str
         What the data is called in messages.
 
@@ -61,21 +64,22 @@ class Judge:
         name: str = "auto",
         metric: str | None = None,
         keep_margin: float = 0.5,
+        classifier: bool = True,
         data: str = "the data",
     ) -> None:
         if not 0 <= keep_margin < 1:
             raise OperandError(f"keep_margin is {keep_margin:g}; allowed: 0 <= keep_margin < 1")
         answered = operands.labels is not None or operands.scores is not None
-        classes = dense.shape[1] > 1 and len(dense) > 0
+        classes = classifier and dense.shape[1] > 1
         if name == "auto":
-            name = "labels" if answered else "top1" if classes and operands.scores is None else "cosine"
+            name = "labels" if answered else "top1" if classes else "cosine"
         if name == "labels" and not answered:
             raise OperandError(
                 f"{data} has neither labels nor scores, which judge labels needs; take top1, cosine or rank, which "
                 "compare with the dense outputs"
             )
         if name == "top1" and not classes:
-            raise OperandError("judge top1 needs several outputs for each input; take cosine or rank")
+            raise OperandError("judge top1 needs a classifier of at least two classes; take cosine or rank")
         if name == "rank" and len(dense) < 3:
             raise OperandError(f"judge rank compares inputs with each other and needs at least 3, not {len(dense)}")
         self.name, self.keep_margin = name, keep_margin
@@ -92,30 +96,26 @@ class Judge:
     def of(self, outputs: NDArray[Any]) -> Verdict:
         """Judge outputs [inputs, outputs]."""
         outputs = outputs.astype(np.float64)
-        quality = self._measure(outputs)
+        measured = self._measure(outputs)
         if self._labels is None or self.metric == "f1":
-            return Verdict(quality, self._quality - quality, None)
+            return Verdict(measured, self._quality - measured, None)
         before, after = own_margins(self._dense, self._labels), own_margins(outputs, self._labels)
         right = (np.argmax(outputs, axis=1) == self._labels).astype(np.float64)
         was_right = np.argmax(self._dense, axis=1) == self._labels
         lost = was_right & ((right == 0) | (after < self.keep_margin * before))
         won = ~was_right & (right == 1)
-        return Verdict(quality, float(lost.mean() - won.mean()), right)
+        return Verdict(measured, float(lost.mean() - won.mean()), right)
 
     def _measure(self, outputs: Floats) -> float:
-        if self.metric == "f1":
-            assert self._labels is not None
-            return f1(np.argmax(outputs, axis=1), self._labels, outputs.shape[1])
-        if self._labels is not None:
-            return float(np.mean(np.argmax(outputs, axis=1) == self._labels))
-        if self.metric == "spearman":
-            assert self._operands.scores is not None
-            return correlation(ranks(similarities(outputs, len(self._operands.scores))), ranks(self._operands.scores))
         if self.name == "cosine":
-            return float(np.mean(cosines(outputs, self._dense)))
-        upper = np.triu_indices(len(outputs), 1)
-        ours, theirs = (ranks((unit_rows(one) @ unit_rows(one).T)[upper]) for one in (outputs, self._dense))
-        return correlation(ours, theirs)
+            return cosine_agreement(outputs, self._dense)
+        if self.name == "rank":
+            found = rank_correlation(outputs, self._dense)
+            assert found is not None
+            return found
+        _, found = quality(outputs, self._labels, self._operands.scores, None if self.name == "top1" else self.metric)
+        assert found is not None
+        return found
 
 
 def own_margins(outputs: Floats, labels: NDArray[np.int64]) -> Floats:
@@ -125,48 +125,3 @@ def own_margins(outputs: Floats, labels: NDArray[np.int64]) -> Floats:
     others[at, labels] = -np.inf
     difference: Floats = outputs[at, labels] - others.max(axis=1)
     return difference
-
-
-def f1(found: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> float:
-    """F1 of class 1 of two classes; of more, the mean over classes. A class that nobody names or has counts as 0."""
-    scores = []
-    for one in [1] if classes == 2 else range(classes):
-        hits = int(np.sum((found == one) & (labels == one)))
-        total = int(np.sum(found == one) + np.sum(labels == one))
-        scores.append(2 * hits / total if total else 0.0)
-    return float(np.mean(scores))
-
-
-def unit_rows(array: Floats) -> Floats:
-    """Rows divided by their lengths; a row of zeros stays."""
-    lengths = np.sqrt(np.square(array).sum(axis=1, keepdims=True))
-    rows: Floats = array / np.where(lengths > 0, lengths, 1.0)
-    return rows
-
-
-def cosines(first: Floats, second: Floats) -> Floats:
-    """Cosine of the angle between rows of equal index, [rows]."""
-    products: Floats = (unit_rows(first) * unit_rows(second)).sum(axis=1)
-    return products
-
-
-def similarities(outputs: Floats, scores: int) -> Floats:
-    """What is ranked like scores: the only output of each input, or the cosine of inputs 0 and 1, 2 and 3 and so on."""
-    if len(outputs) == scores:
-        return outputs[:, 0]
-    return cosines(outputs[0::2], outputs[1::2])
-
-
-def ranks(values: Floats) -> Floats:
-    """Ranks from 0, equal values sharing the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    shared: Floats = ((last - counts) + (last - 1)) / 2.0
-    return shared[inverse]
-
-
-def correlation(first: Floats, second: Floats) -> float:
-    """Pearson's, 0 where either is constant."""
-    first, second = first - first.mean(), second - second.mean()
-    size = float(np.sqrt(np.square(first).sum() * np.square(second).sum()))
-    return float((first * second).sum() / size) if size else 0.0
