@@ -1,6 +1,7 @@
 """`accelsim watch`."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -54,17 +55,19 @@ _HEADS = (
     output.Column("decision"),
     output.Column("blocks kept", True),
     output.Column("change of output", True),
-    output.Column("margin if spared", True),
-    output.Column("answer if spared", True),
 )
+_IF_SPARED = {
+    True: (output.Column("margin if spared", True), output.Column("answer if spared", True)),
+    False: (output.Column("cosine if spared", True),),
+}
+"""Last columns, where outputs are classes and where they are not."""
 _OUTPUTS = 12
-"""Outputs that are shown one by one."""
+"""Classes that are shown one by one."""
 
 
 def _report(found: "Watched") -> None:
-    dense, pruned = int(found.dense.argmax()), int(found.pruned.argmax())
     title = f"Input {found.item} of {found.workload} under {found.scheme}"
-    if len(found.dense) <= _OUTPUTS:
+    if found.classifies and len(found.dense) <= _OUTPUTS:
         columns = (output.Column(""), *(output.Column(str(index), True) for index in range(len(found.dense))))
         rows = [
             [name, *(f"{value:.2f}" for value in logits)]
@@ -72,21 +75,30 @@ def _report(found: "Watched") -> None:
         ]
         output.table(f"{title}: outputs", columns, rows)
     frame = found.heads_frame().sort_values("output_change", ascending=False, kind="stable")
-    output.table("Heads, the most changed first", _HEADS, [_row(row) for row in frame.to_dict(orient="records")])
-    right = "" if found.label is None else f", right is {found.label}"
-    margins = found.margins
+    rows = [_row(row, found.classifies) for row in frame.to_dict(orient="records")]
+    output.table("Heads, the most changed first", (*_HEADS, *_IF_SPARED[found.classifies]), rows)
     output.lines(
         [
-            f"Answer: dense {dense}, pruned {pruned}{right}. Margin of the dense answer: {margins[0]:.2f} dense, "
-            f"{margins[1]:.2f} pruned; if spared: with that head left dense.",
+            _answer(found) if found.classifies else f"{title}: cosine with the dense outputs {found.cosine:.4f}.",
             f"Pruned: {output.percent(found.pairs_pruned)} of the pairs, {output.percent(found.heads_pruned)} of the "
-            "heads.",
+            "heads. If spared: with that head left dense.",
         ]
     )
 
 
-def _row(head: dict[object, object]) -> list[str]:
+def _answer(found: "Watched") -> str:
+    dense, pruned = int(found.dense.argmax()), int(found.pruned.argmax())
+    right = "" if found.label is None else f", right is {found.label}"
+    before, after = found.margins
+    return (
+        f"Answer: dense {dense}, pruned {pruned}{right}. Margin of the dense answer: {before:.2f} dense, "
+        f"{after:.2f} pruned."
+    )
+
+
+def _row(head: "dict[Hashable, Any]", classifies: bool) -> list[str]:
     decision = "guarded" if head["guarded"] else "kept" if head["kept"] else "pruned"
+    spared = [f"{head['margin_if_spared']:.2f}", str(head["answer_if_spared"])]
     return [
         f"{head['layer']}.{head['head']}",
         output.amount(head["importance"]),
@@ -94,6 +106,5 @@ def _row(head: dict[object, object]) -> list[str]:
         decision,
         output.percent(head["blocks_kept"]),
         output.percent(head["output_change"]),
-        f"{head['margin_if_spared']:.2f}",
-        str(head["answer_if_spared"]),
+        *(spared if classifies else [f"{head['cosine_if_spared']:.4f}"]),
     ]

@@ -57,12 +57,14 @@ WATCH_SCHEMA = _document(
         "label": {"type": ["integer", "null"]},
         "dense": _OUTPUTS,
         "pruned": _OUTPUTS,
-        **dict.fromkeys(("margin_dense", "margin_pruned"), _NUMBER),
+        **dict.fromkeys(("margin_dense", "margin_pruned", "cosine"), _NUMBER),
+        "classifies": _FLAG,
         **dict.fromkeys(("pairs_pruned", "heads_pruned"), _SHARE),
         "heads": _objects(
             {
                 **dict.fromkeys(("layer", "head", "answer_if_spared"), _COUNT),
-                **dict.fromkeys(("importance", "threshold", "output_change", "margin_if_spared"), _NUMBER),
+                **dict.fromkeys(("importance", "threshold", "output_change"), _NUMBER),
+                **dict.fromkeys(("margin_if_spared", "cosine_if_spared"), _NUMBER),
                 **dict.fromkeys(("kept", "guarded"), _FLAG),
                 "blocks_kept": _SHARE,
             }

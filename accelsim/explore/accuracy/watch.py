@@ -15,6 +15,7 @@ from accelsim.config.scheme import SchemeName
 from accelsim.config.workload import Workload
 from accelsim.errors import ConfigError, MappingError
 from accelsim.explore.accuracy.forward import AttentionMethod, StudyModel, load_model, run_model, some_inputs
+from accelsim.explore.accuracy.quality import cosines
 from accelsim.explore.accuracy.recorder import HeadOf, HeadRecord, Recorder
 from accelsim.mapping.network import check_scheme
 from accelsim.results.schema import SCHEMA_VERSION
@@ -39,22 +40,29 @@ class Watched:
     pruned: NDArray[np.float64]
     heads: tuple[HeadRecord, ...]
     """In the order of layers; those that were asked for."""
-    spared: tuple[tuple[float, int], ...]
-    """By head: margin and answer when HDP leaves that head alone. The margin is the output of the dense answer less the
-    largest other one."""
+    spared: tuple[NDArray[np.float64], ...]
+    """By head: outputs when HDP leaves that head alone."""
+    classifies: bool
+    """Whether outputs are classes, of which the largest is the answer."""
     pairs_pruned: float
     heads_pruned: float
 
     @property
     def margins(self) -> tuple[float, float]:
-        """Margin of the dense answer without and with pruning."""
+        """Margin of the dense answer without and with pruning: its output less the largest other one."""
         answer = int(np.argmax(self.dense))
         return margin(self.dense, answer), margin(self.pruned, answer)
+
+    @property
+    def cosine(self) -> float:
+        """Agreement of the outputs with the dense ones."""
+        return float(cosines(self.pruned[None], self.dense[None])[0])
 
     def heads_frame(self) -> pd.DataFrame:
         """A row for each head: importance against threshold, what stayed, and what it meant for the answer."""
         rows = []
-        for record, (spared_margin, answer) in zip(self.heads, self.spared, strict=True):
+        answer = int(np.argmax(self.dense))
+        for record, outputs in zip(self.heads, self.spared, strict=True):
             rows.append(
                 {
                     "layer": record.layer,
@@ -65,8 +73,9 @@ class Watched:
                     "guarded": record.guarded,
                     "blocks_kept": float(record.block_kept.mean()),
                     "output_change": record.output_change,
-                    "margin_if_spared": spared_margin,
-                    "answer_if_spared": answer,
+                    "margin_if_spared": margin(outputs, answer),
+                    "answer_if_spared": int(np.argmax(outputs)),
+                    "cosine_if_spared": float(cosines(outputs[None], self.dense[None])[0]),
                 }
             )
         return pd.DataFrame(rows)
@@ -110,6 +119,8 @@ class Watched:
                 "pruned": self.pruned.tolist(),
                 "margin_dense": self.margins[0],
                 "margin_pruned": self.margins[1],
+                "cosine": self.cosine,
+                "classifies": self.classifies,
                 "pairs_pruned": self.pairs_pruned,
                 "heads_pruned": self.heads_pruned,
                 "heads": self.heads_frame().to_dict(orient="records"),
@@ -185,11 +196,7 @@ def watch(
     recorder = Recorder(model.hdp, place)
     dense = _outputs(one, None, place)
     found = run_model(one, recorder)
-    answer = int(np.argmax(dense))
-    spared = []
-    for of_head in wanted:
-        outputs = _outputs(one, Recorder(model.hdp, place, [of_head]), place)
-        spared.append((margin(outputs, answer), int(np.argmax(outputs))))
+    spared = [_outputs(one, Recorder(model.hdp, place, [of_head]), place) for of_head in wanted]
     labels = model.operands.labels
     kept = float(found.kept_pairs[:, place].sum()) / float(found.real_pairs[:, place].sum() * one.attentions[0].heads)
     return Watched(
@@ -201,6 +208,7 @@ def watch(
         pruned=_rows_of(one, found.output, place),
         heads=tuple(record for record in recorder.records if (record.layer, record.head) in wanted),
         spared=tuple(spared),
+        classifies=getattr(model.config.workload, "classes", None) is not None,
         pairs_pruned=1 - kept,
         heads_pruned=1 - float(found.head_kept[:, place].mean()),
     )

@@ -7,6 +7,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from accelsim.config.workload import TextWorkload
 from accelsim.errors import ConfigError, MappingError
 from accelsim.explore.accuracy import StudyModel, Watched, run_model, watch
 from accelsim.explore.accuracy.blocks import HdpMethod
@@ -111,3 +112,17 @@ def test_mistakes_are_told(item: int, options: dict[str, object], error: type[Ex
 def test_a_machine_without_unit_is_refused() -> None:
     with pytest.raises(MappingError, match="has none"):
         watch("v100_pcie", "digits_vit_16", 0, sets=["workload.images=3"])
+
+
+def test_outputs_that_are_no_classes_are_compared_by_their_direction(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    data = tmp_path / "texts.npz"
+    np.savez(data, test_tokens=draw.integers(0, 40, (3, 8)), test_lengths=[8, 5, 3])
+    spec = {"layers": 2, "hidden": 16, "heads": 2, "ffn": 32, "vocabulary": 40, "pooling": "mean", "sequence": 8}
+    workload = TextWorkload(kind="text", data=str(data), **spec)  # type: ignore[arg-type]
+    found = watch("edge_hdp", workload, 1, sets=["hdp.rho_b=0.5"])
+    assert not found.classifies
+    assert found.label is None
+    assert found.heads[0].scores.shape == (5, 5)  # padding has no part in it
+    assert 0 < found.cosine < 1
+    assert found.heads_frame()["cosine_if_spared"].max() > found.cosine
