@@ -13,7 +13,7 @@ from accelsim.errors import UserError
 
 if TYPE_CHECKING:
     from accelsim.results import Result
-    from accelsim.results.diff import Change, ResultDiff, Setting
+    from accelsim.results.diff import ArrayDiff, Change, ResultDiff, Setting
     from accelsim.results.sweep_diff import SweepDiff
 
 WORSE = 3
@@ -145,14 +145,13 @@ def _report(title: str, found: "ResultDiff", top: int) -> None:
     many = f"Kernels (us), the {top} of {len(found.kernels)} that changed most"
     _changes(many if len(found.kernels) > top else "Kernels (us)", "kernel", found.kernels[:top])
     _settings("Besides", found.texts)
-    lines = [f"{one.name}: {_difference(one)}." for one in found.arrays]
-    output.lines([f"Elements of {line}" for line in lines])
+    output.lines([f"{one.name}: {_difference(one)}." for one in found.arrays])
 
 
-def _difference(change: "Change") -> str:
-    return (
-        "one of the two lacks it, or its shape differs" if change.after is None else f"up to {change.after:.3g} apart"
-    )
+def _difference(array: "ArrayDiff") -> str:
+    if array.differing is None or array.largest is None:
+        return "one of the two lacks it, or shapes differ"
+    return f"{array.differing:,} of {array.size:,} elements differ, by up to {array.largest:.3g}"
 
 
 def _report_sweep(found: "SweepDiff", top: int) -> None:

@@ -39,6 +39,8 @@ Without = Annotated[
     bool, typer.Option("--what-if", help="Run again without one mechanism of the machine at a time: what each costs.")
 ]
 
+_LEAST = 1e-5
+"""Share of the latency below which a loss is not shown."""
 _SHARE = Column("share (%)", number=True)
 
 
@@ -257,6 +259,7 @@ def _losses(one: "Explanation") -> None:
             str(row["meaning"]),
         ]
         for row in found.rows()
+        if abs(float(str(row["time_ps"]))) >= _LEAST * found.actual_ps
     ]
     rows.append(["actual", amount(found.actual_ps / 1e6), amount(found.actual_ps / 1e6), f"{found.speedup:.3g}x", ""])
     saved, gained = f"{found.macs_saved:.3g}x", f"{found.speedup:.3g}x"

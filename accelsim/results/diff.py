@@ -62,6 +62,22 @@ class Change:
 
 
 @dataclass(frozen=True)
+class ArrayDiff:
+    """An array whose elements differ; None where one of the two lacks it, or shapes differ."""
+
+    name: str
+    differing: int | None
+    """Elements that do."""
+    size: int | None
+    largest: float | None
+    """Largest difference of two of them; infinite where one alone is no number."""
+
+    def document(self) -> dict[str, object]:
+        """As plain values of JSON."""
+        return {"name": self.name, "differing": self.differing, "size": self.size, "largest": self.largest}
+
+
+@dataclass(frozen=True)
 class ResultDiff:
     """Differences of two results; what is alike is left out."""
 
@@ -76,8 +92,8 @@ class ResultDiff:
     """Energy by ``component.action``, in uJ."""
     kernels: tuple[Change, ...]
     """Duration by name, in us; the largest difference first."""
-    arrays: tuple[Change, ...]
-    """Output and masks: largest difference of an element as `after`, None where a shape differs or one lacks it."""
+    arrays: tuple[ArrayDiff, ...]
+    """Output and masks."""
 
     @property
     def is_empty(self) -> bool:
@@ -92,7 +108,7 @@ class ResultDiff:
         """As plain values of JSON."""
         return {name: [one.document() for one in part] for name, part in self._parts().items()}
 
-    def _parts(self) -> dict[str, Sequence[Setting] | Sequence[Change]]:
+    def _parts(self) -> dict[str, Sequence[Setting | Change | ArrayDiff]]:
         return {
             "config": self.config,
             "totals": self.totals,
@@ -198,28 +214,29 @@ def _durations(result: Result) -> dict[str, float]:
     return found
 
 
-def _arrays(before: Result, after: Result) -> tuple[Change, ...]:
-    """Arrays that differ, with their largest difference."""
+def _arrays(before: Result, after: Result) -> tuple[ArrayDiff, ...]:
+    """Arrays that differ."""
     sides = [{f"masks.{name}": mask for name, mask in one.masks.items()} for one in (before, after)]
     for side, one in zip(sides, (before, after), strict=True):
         side |= {} if one.output is None else {"output": one.output}
     found = []
     for name in dict.fromkeys((*sides[0], *sides[1])):
-        pair = [side.get(name) for side in sides]
-        if pair[0] is None or pair[1] is None or pair[0].shape != pair[1].shape:
-            found.append(Change(name, None, None))
-        elif pair[0].size and (largest := _largest(pair[0], pair[1])) > 0:
-            found.append(Change(name, 0.0, largest))
+        left, right = (side.get(name) for side in sides)
+        if left is None or right is None or left.shape != right.shape:
+            found.append(ArrayDiff(name, None, None, None))
+        elif (apart := _apart(left, right)).any():
+            largest = float(np.nan_to_num(apart, nan=np.inf).max())
+            found.append(ArrayDiff(name, int(np.count_nonzero(apart)), int(apart.size), largest))
     return tuple(found)
 
 
-def _largest(left: np.ndarray, right: np.ndarray) -> float:
-    """Largest difference of two elements; infinite where one alone is no number."""
+def _apart(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Differences of elements; 0 where both are no number, NaN where one alone is."""
     one, other = left.astype(np.float64), right.astype(np.float64)
     with np.errstate(invalid="ignore"):
         apart = np.abs(one - other)
     apart[(one == other) | (np.isnan(one) & np.isnan(other))] = 0.0
-    return float(np.nan_to_num(apart, nan=np.inf).max())
+    return apart
 
 
 def _plain(value: object) -> float | int | None:

@@ -96,7 +96,8 @@ _RESULT_DIFF = {
     "before": _NAMED,
     "after": _NAMED,
     **dict.fromkeys(("config", "texts"), _SETTINGS),
-    **dict.fromkeys(("totals", "causes", "energy", "kernels", "arrays"), _CHANGES),
+    **dict.fromkeys(("totals", "causes", "energy", "kernels"), _CHANGES),
+    "arrays": _list({"name": _TEXT, **dict.fromkeys(("differing", "size", "largest"), _OPTIONAL_NUMBER)}),
 }
 _POINT = {"type": "object"}
 _OF_RESULTS = {

@@ -59,17 +59,21 @@ def load_sweep(folder: str | Path) -> SavedSweep:
 def load_results(folder: str | Path) -> dict[str, Result]:
     """Results of a folder by scheme: one where a run was saved, several where a comparison was.
 
+    A folder that holds one such folder, and no more, stands for it.
+
     Raises
     ------
     ResultError
-        When the folder is missing, damaged or holds neither; what lies below it is named.
+        When the folder is missing, damaged or holds neither; several that lie below it are named.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ResultError(f"{folder}: no such folder of results")
     if not (folder / MANIFEST).is_file():
-        below = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}"))
-        hint = f"; below it are {', '.join(below)}" if below else ""
+        below = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+        if len(below) == 1:  # what a run saves lies below the folder that was named for it
+            return load_results(below[0])
+        hint = f"; below it are {', '.join(path.name for path in below)}" if below else ""
         raise ResultError(f"{folder} holds no result of a run or comparison{hint}")
     files = read_folder(folder)
     if _RUN in files:

@@ -76,13 +76,15 @@ def test_folder_holds_document_and_figure(saved: Path, tmp_path: Path, capsys: p
         (["SAVED", "--set", "mapping.tile_m=64"], "--set belongs to a run"),
         (["SAVED", "--scheme", "hdp"], "holds no hdp; it holds dense, tile_wise"),
         (["SAVED", "nowhere"], "nowhere: no such folder of results"),
-        (["ABOVE"], "below it are both"),
+        (["EMPTY"], "holds no result of a run or comparison"),
         ([*RUN, "--scheme", "dens"], "unknown scheme 'dens'; did you mean 'dense'"),
         (["v100_pciee", "gemm_1024"], "v100_pcie"),
     ],
 )
-def test_mistakes(words: list[str], problem: str, saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    places = {"SAVED": str(saved), "ABOVE": str(saved.parent)}
+def test_mistakes(
+    words: list[str], problem: str, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"SAVED": str(saved), "EMPTY": str(tmp_path)}
     assert main(["explain", *(places.get(word, word) for word in words)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

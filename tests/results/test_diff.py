@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from accelsim.errors import ResultError
 from accelsim.results import Result
-from accelsim.results.diff import Change, diff_results, flatten
+from accelsim.results.diff import ArrayDiff, Change, diff_results, flatten
 from accelsim.results.saved import SavedSweep, load_results, load_sweep
 from accelsim.results.sweep_diff import diff_sweeps
 from tests.results.examples import SCHEMES, comparison, example
@@ -75,9 +75,11 @@ def test_output_and_masks_are_compared() -> None:
     output = before.output.copy()
     output[1, 2] += 0.25
     found = diff_results(before, replace(before, output=output, masks={"ffn": np.ones((3, 4), dtype=bool)}))
-    assert as_map(found.arrays) == {"masks.ffn": (None, None), "output": (0.0, 0.25)}
+    assert found.arrays == (ArrayDiff("masks.ffn", None, None, None), ArrayDiff("output", 1, 12, 0.25))
     output[0, 0] = np.nan
-    assert diff_results(before, replace(before, output=output)).arrays[0].after == np.inf
+    worse = replace(before, output=output)
+    assert diff_results(before, worse).arrays == (ArrayDiff("output", 2, 12, np.inf),)
+    assert diff_results(worse, worse).is_empty
 
 
 def test_worst_is_the_largest_rise() -> None:
@@ -99,7 +101,9 @@ def test_comparisons_load_by_scheme(tmp_path: Path) -> None:
     found = load_results(tmp_path / "saved")
     assert list(found) == list(SCHEMES)
     assert all(found[scheme].equals(saved[scheme]) for scheme in SCHEMES)
-    with pytest.raises(ResultError, match="below it are saved"):
+    assert list(load_results(tmp_path)) == list(SCHEMES)
+    example().save(tmp_path / "another")
+    with pytest.raises(ResultError, match="below it are another, saved"):
         load_results(tmp_path)
     with pytest.raises(ResultError, match="which a sweep writes at its end"):
         load_sweep(tmp_path)
