@@ -225,25 +225,26 @@ def attention_on_unit(
         **options.switches(layer),
         key_means=key_means_of(options, known, each, layer, attention.name if attention else None),
     )
-    work = HeadMasks(
+    shape = n, head_dim
+    return UnitValues(values.output, _pruned_heads(values, options, shape, lengths), values.saturated)
+
+
+def _pruned_heads(
+    values: HdpValues, options: Hdp, shape: tuple[int, int], lengths: NDArray[np.int64] | None
+) -> HeadMasks:
+    """What heads keep by their values, and would without a guard."""
+    unguarded = None
+    if (kept := values.decided) is not None:
+        unguarded = _counts_of(kept, np.asarray(kept.any(axis=(1, 2))), options, shape, lengths)
+    return HeadMasks(
         values.block_kept,
         values.head_kept,
         values.counts,
         lengths,
         values.guarded,
-        _unguarded(values, options, query, lengths),
+        unguarded,
         head_importance=values.head_importance,
     )
-    return UnitValues(values.output, work, values.saturated)
-
-
-def _unguarded(
-    values: HdpValues, options: Hdp, query: FloatArray, lengths: NDArray[np.int64] | None
-) -> HdpCounts | None:
-    if values.decided is None:
-        return None
-    kept = values.decided
-    return _counts_of(kept, np.asarray(kept.any(axis=(1, 2))), options, (query.shape[1], query.shape[2]), lengths)
 
 
 def _counts_of(

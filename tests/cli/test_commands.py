@@ -64,6 +64,7 @@ def test_run_hands_over_every_option(steps: Steps, tmp_path: Path) -> None:
         "--masks",
         str(tmp_path),
         "--force",
+        "--per-input",
         "--quiet",
     ]
     assert main(["run", "v100_pcie", "gemm_1024", *words]) == 0
@@ -79,6 +80,7 @@ def test_run_hands_over_every_option(steps: Steps, tmp_path: Path) -> None:
         "operands": tmp_path / "ab.npz",
         "masks": tmp_path,
         "force": True,
+        "per_input": True,
     }
 
 
@@ -87,7 +89,7 @@ def test_run_without_options(steps: Steps) -> None:
     assert steps.asked == {
         "hardware": "a", "workload": "b", "scheme": "dense", "sparsity": None, "sets": (), "engine": "events",
         "values": True, "seed": 0, "operands": None, "masks": None,
-        "force": False,
+        "force": False, "per_input": False,
     }  # fmt: skip
 
 
