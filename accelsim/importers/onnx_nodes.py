@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,9 +55,13 @@ class Walk:
             found = HANDLERS[node.op_type](self, [self.plain(each, node) for each in inputs], attributes, output)
             if found is not None or node.op_type not in FUNCTIONS:
                 return found
-        if node.op_type in FUNCTIONS:
-            return self.formula(FUNCTIONS[node.op_type], inputs, output)
-        return None
+        if node.op_type not in FUNCTIONS:
+            return None
+        made = self.formula(FUNCTIONS[node.op_type], inputs, output)
+        if node.op_type == "Add" and isinstance(made, Formula):
+            terms = tuple(each for each in inputs if isinstance(each, Rows | Formula))
+            return replace(made, terms=terms if len(terms) == 2 else (), output=output)
+        return made
 
     def plain(self, value: Value, node: "NodeProto") -> Value:
         """A formula that is read by something else than another formula's node, as the step that it is."""
@@ -72,6 +77,8 @@ class Walk:
 
     def _settled(self, formula: Formula) -> Value:
         name, source = formula.recognised(), formula.source
+        if name is None and formula.terms:
+            return self.sum(formula.terms[0], formula.terms[1], formula.output) or Unknown()
         # Of two functions of one product, the first that is settled may have become part of it.
         if name is None or self.activation(source) != formula.after:
             return Unknown()
@@ -81,6 +88,13 @@ class Walk:
             maker["activation"] = name
             return source
         return self.step(name, [source.tensor], source.shape, f"{source.tensor}.{name}")
+
+    def sum(self, first: Rows | Formula, second: Rows | Formula, output: str) -> Value | None:
+        """Two tensors of one shape, added."""
+        left, right = (self.settle(each) if isinstance(each, Formula) else each for each in (first, second))
+        if not isinstance(left, Rows) or not isinstance(right, Rows):
+            return None
+        return self.step("add", [left.tensor, right.tensor], left.shape, output)
 
     def formula(self, function: Callable[..., Array], inputs: list[Value], output: str) -> Value | None:
         """A function of one tensor and single numbers."""
@@ -164,23 +178,13 @@ def _add(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -
     if isinstance(inputs[0], Constant):
         inputs = inputs[::-1]
     match inputs:
-        case [Rows() as x, Constant(array)] if array.ndim and array.size == array.shape[-1]:
-            return _bias(walk, x, array, output)
-        case [Rows() as x, Constant(array)] if array.ndim >= 2 and array.shape[-2:] == x.shape[-2:]:
-            if array.size != array.shape[-2] * array.shape[-1]:
-                return None
-            walk.weights[f"{output}.position"] = array.reshape(array.shape[-2:])
-            return walk.step("position", [x.tensor], x.shape, output, sequence=array.shape[-2])
+        case [Rows() as x, Constant(array)] if array.ndim and array.shape[-1] == x.shape[-1] > 1:
+            return _bias(walk, x, array, output) or _position(walk, x, array, output)
         case [Scores(softmax=False) as scores, Constant(array)] if not array.any():
             return scores
-        case [Rows() | Formula(), Rows() | Formula()] if inputs[0].shape == inputs[1].shape:  # type: ignore[union-attr]
-            sources = {each.source if isinstance(each, Formula) else each for each in inputs}
-            if len(sources) == 1:
-                return None
-            left, right = (walk.settle(each) if isinstance(each, Formula) else each for each in inputs)
-            if not isinstance(left, Rows) or not isinstance(right, Rows):
-                return None
-            return walk.step("add", [left.tensor, right.tensor], left.shape, output)
+        case [Rows() | Formula() as first, Rows() | Formula() as second] if first.shape == second.shape:
+            alike = {each.source if isinstance(each, Formula) else each for each in (first, second)}
+            return walk.sum(first, second, output) if len(alike) == 2 else None
     return None
 
 
@@ -194,6 +198,20 @@ def _bias(walk: Walk, x: Rows, array: Array, output: str) -> Value | None:
     walk.weights[f"{x.tensor}.bias"] = array.reshape(-1)
     walk.readers[x.tensor] = walk.readers.get(output, set())
     return x
+
+
+def _position(walk: Walk, x: Rows, array: Array, output: str) -> Value | None:
+    """A table that is added to the rows of every item alike."""
+    if len(x.shape) < 2:
+        return None
+    try:
+        whole = np.broadcast_to(array, x.shape).reshape(-1, *x.shape[-2:])
+    except ValueError:
+        return None
+    if not (whole == whole[0]).all():
+        return None
+    walk.weights[f"{output}.position"] = np.ascontiguousarray(whole[0])
+    return walk.step("position", [x.tensor], x.shape, output, sequence=x.shape[-2])
 
 
 def _scaled(divides: bool) -> Handler:
@@ -264,6 +282,8 @@ def _reshape(walk: Walk, inputs: list[Value], attributes: Attributes, output: st
     known = int(np.prod([size for size in wanted if size != -1], dtype=np.int64))
     total = int(np.prod(x.shape, dtype=np.int64))
     shape = tuple(total // max(1, known) if size == -1 else size for size in wanted)
+    if shape == x.shape:
+        return x
     if isinstance(x, Heads):
         heads, columns = x.sizes[2:]
         joined = shape[-1:] == (heads * columns,) and x.order == (0, 1, 2, 3) and x.scale == 1
@@ -290,6 +310,18 @@ def _same(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) 
     return inputs[0]
 
 
+def _is_nan(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
+    """Exporters ask this of probabilities, of which none is without a number where no query is without a key."""
+    return Constant(np.asarray(False)) if isinstance(inputs[0], Scores) else None
+
+
+def _where(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
+    condition, chosen, other = inputs
+    if not isinstance(condition, Constant) or condition.array.any() != condition.array.all():
+        return None
+    return _same(walk, [chosen if condition.array.all() else other], attributes, output)
+
+
 def _gelu(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
     if not isinstance(inputs[0], Rows):
         return None
@@ -313,6 +345,8 @@ HANDLERS: dict[str, Handler] = {
     "Dropout": _same,
     "Cast": _same,
     "Gelu": _gelu,
+    "IsNaN": _is_nan,
+    "Where": _where,
 }
 """By operator; those of `FUNCTIONS` are tried after them."""
 

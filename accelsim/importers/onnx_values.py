@@ -85,6 +85,10 @@ class Formula:
     """First outputs of the nodes that it is made of."""
     after: str | None
     """Activation that the step which makes the source had by then."""
+    terms: tuple["Rows | Formula", ...] = ()
+    """What it is the sum of, should the whole be no known function; none when it is no sum."""
+    output: str = ""
+    """Of its last node."""
 
     @property
     def shape(self) -> Shape:

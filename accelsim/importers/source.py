@@ -57,9 +57,7 @@ def import_model(
         if source.suffix != ".onnx":
             raise OperandError(f"{source}: models are read from a Hugging Face folder or an .onnx file")
         if data:
-            raise OperandError(
-                f"{source}: data cannot be given for an ONNX file; set workload.data to arrays of inputs"
-            )
+            raise OperandError(f"{source}: an ONNX file takes no data here; set workload.data to arrays of its inputs")
         return import_onnx(source, called, asked)
     found = import_folder(source, called, asked)
     if isinstance(found.workload, VisionWorkload):

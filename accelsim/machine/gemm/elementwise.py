@@ -31,7 +31,7 @@ def elementwise_program(operation: Elementwise, gpu: Gpu, caches: Caches, launch
     warm = np.empty(0, np.int64)
     if caches.activations == "warm":
         newest = np.cumsum(tile_bytes[::-1])[::-1] <= gpu.l2.capacity
-        newest &= np.cumsum(tile_bytes) > operation.cold_bytes
+        newest &= np.cumsum(tile_bytes) - tile_bytes >= operation.cold_bytes
         warm = np.flatnonzero(newest).astype(np.int64)
     return DeviceProgram(
         **clock.machine(),
