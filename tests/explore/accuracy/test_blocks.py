@@ -15,6 +15,7 @@ from accelsim.execution import execute, parameters_of
 from accelsim.explore.accuracy import StudyModel, load_model, run_model
 from accelsim.explore.accuracy.blocks import HdpMethod, MassBlocks, OracleBlocks, RandomBlocks, block_sums
 from accelsim.explore.accuracy.forward import some_inputs
+from accelsim.explore.accuracy.solve import head_thresholds
 from accelsim.kernels.hdp_counts import block_count
 from accelsim.mapping.network import plan_network
 from accelsim.model.build import build_network
@@ -23,12 +24,13 @@ from tests.explore.accuracy.calls import EXACT, EXCLUDED, call_of
 
 
 def test_hdp_is_what_the_pipeline_runs(digits: StudyModel) -> None:
-    config = load_config("edge_hdp", "digits_vit_16", scheme="hdp", sets=["workload.images=20", "hdp.tau_h=60"])
+    sets = ["workload.images=20", f"hdp.tau_h={list(head_thresholds(digits, digits.hdp, 0.25))}"]
+    config = load_config("edge_hdp", "digits_vit_16", scheme="hdp", sets=sets)
     network = build_network(config.workload)
     operands = prepare_operands(network, config)
     plan = plan_network(network, config, load_library(config.hardware.gpu.library), parameters_of(operands))
     done = execute(plan, config, operands)
-    model = load_model("digits_vit_16", ["workload.images=20", "hdp.tau_h=60"], hardware="edge_hdp")
+    model = load_model("digits_vit_16", sets, hardware="edge_hdp")
     found = run_model(model, HdpMethod(model.hdp))
     assert done.output is not None
     np.testing.assert_array_equal(found.output, done.output)

@@ -9,40 +9,46 @@ import pytest
 
 from accelsim.config.workload import TextWorkload
 from accelsim.errors import ConfigError, MappingError
-from accelsim.explore.accuracy import StudyModel, Watched, run_model, watch
+from accelsim.explore.accuracy import StudyModel, Watched, load_model, run_model, watch
 from accelsim.explore.accuracy.blocks import HdpMethod
 from accelsim.explore.accuracy.recorder import Recorder
 from accelsim.explore.accuracy.watch import margin
 from accelsim.results.accuracy_schema import WATCH_SCHEMA
 from accelsim.results.store import read_folder
 
-SETS = ("workload.images=20", "hdp.tau_h=[60, 90]")
+FEW = "workload.images=20"
 
 
 @pytest.fixture(scope="module")
-def found() -> Watched:
-    """An input of which heads are pruned."""
-    return watch("edge_hdp", "digits_vit_16", 4, sets=SETS)
+def tau_h() -> str:
+    """A setting under which half of the first layer's heads of input 4 are pruned."""
+    layer = watch("edge_hdp", "digits_vit_16", 4, layer=0, sets=[FEW]).heads_frame()
+    return f"hdp.tau_h=[{layer['importance'].median()}, 0]"
 
 
-def test_outputs_are_those_of_the_run(found: Watched) -> None:
-    from accelsim.explore.accuracy import load_model
+@pytest.fixture(scope="module")
+def found(tau_h: str) -> Watched:
+    """That input."""
+    return watch("edge_hdp", "digits_vit_16", 4, sets=[FEW, tau_h])
 
-    model = load_model("digits_vit_16", SETS, hardware="edge_hdp")
+
+def test_outputs_are_those_of_the_run(found: Watched, tau_h: str) -> None:
+    model = load_model("digits_vit_16", [FEW, tau_h], hardware="edge_hdp")
     pruned = run_model(model, HdpMethod(model.hdp))
     np.testing.assert_allclose(found.dense, run_model(model).output[4], atol=0.02)
     np.testing.assert_allclose(found.pruned, pruned.output[4], atol=0.02)
     kept = pruned.kept_pairs[:, 4].sum() / (8 * 256)
     assert found.pairs_pruned == pytest.approx(1 - kept)
     assert found.heads_pruned == pytest.approx(1 - pruned.head_kept[:, 4].mean())
-    assert 0 < found.heads_pruned < 1
+    assert found.heads_pruned == 0.25
     assert found.label == 8
 
 
 def test_decisions_follow_from_the_numbers_beside_them(found: Watched) -> None:
     heads, rows = found.heads_frame(), found.rows_frame()
     assert (heads["kept"] == (heads["importance"] >= heads["threshold"])).all()
-    assert heads["threshold"].tolist() == [60.0] * 4 + [90.0] * 4
+    assert heads["kept"].tolist().count(False) == 2
+    assert heads["threshold"].tolist()[4:] == [0.0] * 4
     assert len(rows) == 8 * 8
     for record in found.heads:
         expected = (record.importance >= record.thresholds[:, None]) & record.kept
@@ -78,8 +84,6 @@ def test_top_k_has_the_least_importance_kept_as_threshold() -> None:
 
 def test_keys_centred_by_the_first_input_stay_so() -> None:
     sets = ["workload.images=6", "hdp.center_keys=first_input"]
-    from accelsim.explore.accuracy import load_model
-
     model = load_model("digits_vit_16", sets, hardware="edge_hdp")
     whole = run_model(model, HdpMethod(model.hdp)).output[5]
     np.testing.assert_allclose(watch("edge_hdp", "digits_vit_16", 5, sets=sets).pruned, whole, atol=0.02)
