@@ -33,6 +33,8 @@ FailAbove = Annotated[
 ]
 Top = Annotated[int, typer.Option(min=1, help="Kernels and points shown; --json has all.")]
 
+_NAMED = 3
+"""Numbers of a point that are named beside latency and energy."""
 _CHANGES = (Column("before", True), Column("after", True), Column("change", True), Column("%", True))
 
 
@@ -168,8 +170,9 @@ def _report_sweep(found: "SweepDiff", top: int) -> None:
         error = next((f"{one.before} -> {one.after}" for one in point.texts if one.path == "error"), "")
         cells = [str(value) for value in point.point.values()]
         pairs = [_pair(totals.get(key)) for key in ("latency_us", "energy_uj")]
-        others = ", ".join(name for name in totals if name not in ("latency_us", "energy_uj"))
-        rows.append([*cells, *pairs, error or others])
+        others = [name for name in totals if name not in ("latency_us", "energy_uj")]
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        rows.append([*cells, *pairs, error or ", ".join(others[:_NAMED]) + more])
     columns = [Column(axis) for axis in found.axes]
     columns += [Column("latency (us)", True), Column("energy (uJ)", True), Column("besides")]
     if rows:

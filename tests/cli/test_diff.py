@@ -75,6 +75,17 @@ def test_sweeps_point_by_point(saved: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["diff", str(saved / "faster"), str(saved / "sweep"), "--fail-above", "1%", "--quiet"]) == 3
 
 
+def test_folders_of_sweeps_as_they_are_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = "kind: sweep\nhardware: v100_pcie\nworkload: gemm_1024\nvalues: false\nengine: estimate\n"
+    for name, tiles in (("one", [64, 128]), ("other", [128, 256])):
+        (tmp_path / f"{name}.yaml").write_text(f"{head}grid:\n  mapping.tile_m: {tiles}\n")
+        assert main(["sweep", str(tmp_path / f"{name}.yaml"), "--out", str(tmp_path / name), "--quiet"]) == 0
+    found = document(capsys, tmp_path / "one", tmp_path / "other")
+    assert (found["removed"], found["added"]) == ([{"mapping.tile_m": 64}], [{"mapping.tile_m": 256}])
+    assert (found["compared"], found["changed"], found["worst_percent"]) == (1, [], 0)
+    assert [entry["path"] for entry in found["config"]] == ["grid.mapping.tile_m"]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "words", "problem"),
     [
