@@ -164,8 +164,9 @@ class Search:
         if first is None:
             return None
         ladders += self._head_ladders(start, layers)
-        begins = {first: None, max(0, first - 1): None}
-        for begin in begins:
+        for begin in dict.fromkeys((first, max(0, first - 1))):
+            if self.exhausted:
+                break
             self._climb(start, [begin] * layers + [0] * layers, ladders)
         own = [one for one in self.tried if one.setting.scheme == start.scheme and _holds(one.setting, start)]
         return self.best(own)

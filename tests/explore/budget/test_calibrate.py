@@ -121,6 +121,12 @@ def test_a_setting_costs_and_answers_what_a_run_does() -> None:
         assert found.kept == pytest.approx(result.value("effectual_macs") / inputs().network.macs)
 
 
+def test_time_may_be_what_is_made_small() -> None:
+    found = calibrate(MODEL, budget=BUDGET, count=8, objective="latency", evaluations=8, test_split=None)
+    allowed = [one.latency_us for one in found.tried if one.verdict.loss <= BUDGET]
+    assert found.chosen.latency_us == min(time for time in allowed if time is not None)
+
+
 def test_nothing_is_chosen_when_everything_loses_too_much() -> None:
     found = calibrate(MODEL, budget=0, count=20, schemes=["block_wise"], keep_margin=0.999, evaluations=3)
     assert found.chosen.setting == DENSE
@@ -194,6 +200,8 @@ def test_command_writes_and_reports(capsys: pytest.CaptureFixture[str], tmp_path
     printed = capsys.readouterr()
     assert "On the test split" in printed.out
     assert "run it with --scheme hdp" in printed.err
+    written = out.read_text()
     assert main([*given, "--json"]) == 0
     assert capsys.readouterr().out.startswith("{")
+    assert out.read_text() == written
     assert load_config("edge_hdp", out, scheme="hdp").hdp.rho_b
