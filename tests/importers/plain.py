@@ -33,21 +33,24 @@ def _attention(t, at, x, heads):
     return out
 
 
+def bert_tokens(t, tokens, heads, layers):
+    """Last hidden state of one text, [tokens, hidden]."""
+    x = t["embeddings.word_embeddings.weight"][tokens] + t["embeddings.position_embeddings.weight"][: len(tokens)]
+    x = _norm(t, "embeddings.LayerNorm", x + t["embeddings.token_type_embeddings.weight"][0])
+    for layer in range(layers):
+        at = f"encoder.layer.{layer}"
+        attended = _linear(t, f"{at}.attention.output.dense", _attention(t, f"{at}.attention.self", x, heads))
+        x = _norm(t, f"{at}.attention.output.LayerNorm", x + attended)
+        wide = _gelu(_linear(t, f"{at}.intermediate.dense", x))
+        x = _norm(t, f"{at}.output.LayerNorm", x + _linear(t, f"{at}.output.dense", wide))
+    return x
+
+
 def plain_bert(t, prefix, texts, heads=2, layers=2):
     """Logits of a BERT classifier, [texts, classes]."""
-    t, table = {name.removeprefix(prefix): array for name, array in t.items()}, "embeddings."
-    found = []
-    for tokens in texts:
-        x = t[f"{table}word_embeddings.weight"][tokens] + t[f"{table}position_embeddings.weight"][: len(tokens)]
-        x = _norm(t, "embeddings.LayerNorm", x + t[f"{table}token_type_embeddings.weight"][0])
-        for layer in range(layers):
-            at = f"encoder.layer.{layer}"
-            attended = _linear(t, f"{at}.attention.output.dense", _attention(t, f"{at}.attention.self", x, heads))
-            x = _norm(t, f"{at}.attention.output.LayerNorm", x + attended)
-            wide = _gelu(_linear(t, f"{at}.intermediate.dense", x))
-            x = _norm(t, f"{at}.output.LayerNorm", x + _linear(t, f"{at}.output.dense", wide))
-        found.append(_linear(t, "classifier", np.tanh(_linear(t, "pooler.dense", x[:1])))[0])
-    return np.asarray(found)
+    t = {name.removeprefix(prefix): array for name, array in t.items()}
+    first = np.asarray([bert_tokens(t, tokens, heads, layers)[0] for tokens in texts])
+    return _linear(t, "classifier", np.tanh(_linear(t, "pooler.dense", first)))
 
 
 def plain_vit(t, images, heads=2, layers=2, patch=4):

@@ -67,7 +67,8 @@ def test_padding_is_hidden_and_real_ratios_are_told(tmp_path):
     network = build_network(text(data=data))
     attention = next(operation for operation in network.operations if isinstance(operation, Attention))
     assert attention.lengths == (4, 2, 3)
-    summary = run(text(data=data), scheme="hdp", sets=("hdp.selection=top_k", "hdp.top_k_ratio=0.0", "hdp.tau_h=0")).summary
+    everything = ("hdp.selection=top_k", "hdp.top_k_ratio=0.0", "hdp.tau_h=0")
+    summary = run(text(data=data), scheme="hdp", sets=everything).summary
     assert summary["block_ratio"] == 0  # nothing of real tokens is pruned
     real, whole = 2 * (2**2 + 1 + 2**2), 2 * 3 * 3**2
     assert summary["padded_block_ratio"] == pytest.approx(1 - real / whole)
