@@ -243,11 +243,16 @@ def _report(found: "Serving") -> None:
     if settings["target_p95_us"] is not None:
         _report_largest(found)
     capacities = ", ".join(f"{one.scheme} {output.amount(one.capacity_per_s)}/s" for one in found.schemes)
-    output.lines([f"Capacity with full batches, which load refers to: {capacities}.", *found.notes()])
+    knees = ", ".join(f"{one.scheme} {output.amount(one.knee_per_s)}/s" for one in found.schemes)
+    told = [
+        f"Capacity with full batches, which load refers to: {capacities}.",
+        f"Knee, the rate above with the most throughput over mean latency: {knees}.",
+    ]
+    output.lines([*told, *found.notes()])
 
 
 def _report_largest(found: "Serving") -> None:
-    titles = ("scheme", "rate (1/s)", "load", "p95 (us)", "95 % interval (us)", "remark")
+    titles = ("scheme", "rate (1/s)", "certainly within (1/s)", "load", "p95 (us)", "95 % interval (us)", "remark")
     rows = []
     for one in found.schemes:
         largest = one.largest
@@ -258,11 +263,12 @@ def _report_largest(found: "Serving") -> None:
             [
                 one.scheme,
                 output.amount(largest.rate_per_s),
+                f"{output.amount(largest.surely_per_s)} to {output.amount(largest.missed_per_s)}",
                 *((output.percent(figures["load"]), output.amount(figures["p95_us"])) if figures else ("-", "-")),
                 "-" if ends is None or ends[0] is None else f"{output.amount(ends[0])} to {output.amount(ends[1])}",
                 largest.remark or "",
             ]
         )
-    columns = [output.Column(title, 0 < index < 5) for index, title in enumerate(titles)]
+    columns = [output.Column(title, 0 < index < 6) for index, title in enumerate(titles)]
     target = output.amount(found.settings["target_p95_us"])
     output.table(f"Largest load with p95 up to {target} us", columns, rows)

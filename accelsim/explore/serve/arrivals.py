@@ -19,6 +19,9 @@ PS_PER_SECOND = 10**12
 _HORIZON_PS = 2**62
 """Latest arrival, half of what 64 bits hold: service needs the rest."""
 
+HIGHEST_RATE = 1e9
+"""Requests a second; gaps are whole picoseconds, a thousand of them on average at this rate."""
+
 ArrivalKind = Literal["poisson", "even"]
 TIME, LENGTH = "time_s", "length"
 
@@ -79,10 +82,9 @@ class Traffic:
         Raises
         ------
         ConfigError
-            When the rate is not positive, or so low that the last arrival lies beyond what is simulated.
+            When the rate is not allowed, or so low that the last arrival lies beyond what is simulated.
         """
-        if not (math.isfinite(rate_per_s) and rate_per_s > 0):
-            raise ConfigError(f"rate {rate_per_s:g}: needs to be above 0 requests/s")
+        check_rates((rate_per_s,))
         if float(self.gaps.sum()) * PS_PER_SECOND / rate_per_s > _HORIZON_PS:
             raise ConfigError(
                 f"rate {rate_per_s:g}: {len(self.gaps)} requests would take longer than is simulated "
@@ -205,9 +207,9 @@ def check_rates(rates: Sequence[float]) -> tuple[float, ...]:
     Raises
     ------
     ConfigError
-        For a rate that is not above 0 and finite.
+        For a rate that is not above 0, or beyond `HIGHEST_RATE`.
     """
     for rate in rates:
-        if not (math.isfinite(rate) and rate > 0):
-            raise ConfigError(f"rate {rate:g}: needs to be above 0 requests/s")
+        if not 0 < rate <= HIGHEST_RATE:
+            raise ConfigError(f"rate {rate:g}: needs to be above 0 requests/s, and at most {HIGHEST_RATE:g}")
     return tuple(sorted(set(rates)))

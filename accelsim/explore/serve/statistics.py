@@ -37,8 +37,7 @@ class Window:
 def window_of(served: Served, warmup: float) -> Window:
     """The window behind a warm-up of this share of the requests.
 
-    It begins where the requests before it have begun to be served or have arrived, and ends with the last arrival:
-    after that the queue only drains.
+    It begins with the first arrival that counts and ends with the last: after that the queue only drains.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from decimal import Decimal, localcontext
 from accelsim.errors import ConfigError
 
 _DIGITS_PER_TERM = 2
-"""Terms of the sum alternate and grow about tenfold each, so that many more digits are carried than remain."""
+"""Terms of the sum alternate, and none is above exp(2 services): less than one digit is lost for each."""
 
 
 def mg1_mean_wait(load: float, mean: float, second_moment: float) -> float:

@@ -45,7 +45,7 @@ def test_other_lengths_are_refused(text: str) -> None:
         Lengths.parse(text)
 
 
-@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), 2e9])
 def test_rates_are_above_zero(rate: float) -> None:
     with pytest.raises(ConfigError, match="above 0"):
         check_rates((1.0, rate))
