@@ -98,7 +98,7 @@ class Comparison:
         share = attention_share(base)
         if share:
             notes.append(_bound(share, base))
-        notes += self._interval_notes() + self._pattern_notes()
+        notes += self._interval_notes() + self._pattern_notes() + self._guard_notes()
         notes += [f"Operands: {text}." for text in dict.fromkeys(str(r.summary["operands"]) for r in self.results)]
         found = sorted({path for result in self.results for path in defaults(result)})
         if found:
@@ -119,6 +119,20 @@ class Comparison:
                 f"No interval of the speed-up of {', '.join(bare)}: most of what differs from {self.baseline.scheme} "
                 "has no measured errors."
             )
+        return notes
+
+    def _guard_notes(self) -> list[str]:
+        """How often HDP's guard spoke, and what it costs."""
+        notes = []
+        for result in self.results:
+            kind = result.summary.get("guard")
+            if kind is not None:
+                share = result.value("guarded_heads" if kind == "head" else "guarded_inputs")
+                what = "heads keep everything" if kind == "head" else "inputs run again unpruned"
+                notes.append(
+                    f"{result.scheme}: by its guard {100 * share:.3g} % of {what}, which takes "
+                    f"{result.value('guard_latency_us'):.4g} us and {result.value('guard_energy_uj'):.4g} uJ."
+                )
         return notes
 
     def _pattern_notes(self) -> list[str]:

@@ -14,7 +14,7 @@ from accelsim.model.build import build_network
 from accelsim.model.operands import prepare_operands
 from accelsim.model.subset import take_items, take_rows
 from accelsim.pipeline import run
-from accelsim.results import Result
+from accelsim.results import Comparison, Result
 
 IMAGES = 24
 PRUNED = ("hdp.rho_b=0.6",)
@@ -141,3 +141,11 @@ def test_what_cannot_be_guarded_is_told() -> None:
     network = build_network(load_config("edge_hdp", "bert_tiny", sets=["workload.batch=2"]).workload)
     with pytest.raises(MappingError, match="3 inputs do not share evenly"):
         take_items(replace(network, items=3), [0])
+
+
+def test_a_comparison_tells_of_the_guard() -> None:
+    notes = Comparison((digits(*PRUNED), guarded_digits(4.0)), digits(scheme="dense")).notes()
+    told = [note for note in notes if "guard" in note]
+    assert len(told) == 1
+    share = 100 * guarded_digits(4.0).value("guarded_inputs")
+    assert told[0].startswith(f"hdp: by its guard {share:.3g} % of inputs run again unpruned")
