@@ -37,6 +37,7 @@ PAGES = (
     "docs/attention_spatten.md",
     "docs/attention_unit.md",
     "docs/formats.md",
+    "docs/models.md",
     "docs/validation.md",
 )
 """Pages whose blocks run."""

@@ -49,7 +49,9 @@ _SECTIONS: tuple[tuple[str, str, tuple[type[Spec], ...]], ...] = (
             workload.AttentionWorkload,
             workload.EncoderWorkload,
             workload.VisionWorkload,
+            workload.TextWorkload,
             workload.NetworkWorkload,
+            workload.GraphWorkload,
         ),
     ),
     (
