@@ -1,12 +1,13 @@
 """Why a sparse run is not as much faster as it saves multiply-accumulates: from the ideal time to the actual one.
 
-With s the share of the dense run's multiply-accumulates that is left, the ideal is s times the dense latency. Let an
-operation o keep a share s(o) of its own (1 where it has none), and let dense(o, c) and sparse(o, c) be its times by
-cause c (`accelsim.results.stack`). Then
+With s the share that is left of the multiply-accumulates of the dense run's operations, the ideal is s times the dense
+latency. Let an operation o keep a share s(o) of its own (1 where it has none), and let dense(o, c) and sparse(o, c) be
+its times by cause c (`accelsim.results.stack`). Then
 
     sparse latency = s x dense latency                                      the ideal
                    + sum over o of s(o) dense(o)  -  s x dense latency      `unpruned`
                    + sum over o and c of sparse(o, c) - s(o) dense(o, c)    the other losses, by c
+                   + time of operations that the dense run does not have    `added`
 
 holds exactly, because both stacks add up to their latencies. A cause costs nothing when it shrinks as the
 multiply-accumulates do. A loss below zero is a gain.
@@ -35,6 +36,7 @@ LOSSES = {
     "other_device": "attention runs on another device, with its transfers",
     "attention_unit": "the attention unit's time does not shrink as the work does",
     "link": "transfers do not shrink as the work does",
+    "added": "operations that the dense run does not have, such as a guard's second pass",
     "other": "causes that have no place above",
 }
 """Losses in the order of a waterfall, with what they are."""
@@ -76,7 +78,7 @@ class Waterfall:
     ideal_ps: int
     actual_ps: int
     macs_saved: float
-    """Dense multiply-accumulates over those done."""
+    """Dense multiply-accumulates over those that the same operations do."""
     losses: Mapping[str, int]
     """Picoseconds by loss, in the order of `LOSSES`; with `ideal_ps` they add up to `actual_ps`."""
     operations: tuple[dict[str, object], ...]
@@ -138,12 +140,16 @@ def waterfall(baseline: Result, result: Result) -> Waterfall:
     _check(baseline, result)
     before, after = _operations(baseline), _operations(result)
     dense_ps, actual_ps = latency_ps(baseline), latency_ps(result)
-    left = Fraction(_macs(result), _macs(baseline))
+    left = _left(before, after)
     times = dict.fromkeys(LOSSES, Fraction(0))
     times["unpruned"] = -left * dense_ps
     rows = []
     for name in dict.fromkeys((*before, *after)):
-        dense, sparse = before.get(name, _Operation()), after.get(name, _Operation())
+        dense, sparse = before.get(name), after.get(name, _Operation())
+        if dense is None:
+            times["added"] += sparse.time_ps
+            rows.append(_row(name, Fraction(1), _Operation(), sparse))
+            continue
         kept = Fraction(sparse.macs, dense.macs) if dense.macs else Fraction(1)
         times["unpruned"] += kept * dense.time_ps
         moved = bool(dense.devices and sparse.devices) and dense.devices != sparse.devices
@@ -188,8 +194,13 @@ def _operations(result: Result) -> dict[str, _Operation]:
     return found
 
 
-def _macs(result: Result) -> int:
-    return int(result.value("effectual_macs"))
+def _left(before: Mapping[str, _Operation], after: Mapping[str, _Operation]) -> Fraction:
+    """Share that is left of the multiply-accumulates of the dense run's operations."""
+    dense = sum(operation.macs for operation in before.values())
+    sparse = sum(operation.macs for name, operation in after.items() if name in before)
+    if not dense or not sparse:
+        raise ResultError(f"the {'dense' if not dense else 'pruned'} run multiplies nothing, so there is no ideal time")
+    return Fraction(sparse, dense)
 
 
 def _check(baseline: Result, result: Result) -> None:
@@ -198,8 +209,6 @@ def _check(baseline: Result, result: Result) -> None:
         if len(set(names)) > 1:
             raise ResultError(f"losses are those of one {key}, not of {' and '.join(names)}; accelsim diff takes both")
     for one in (baseline, result):
-        if _macs(one) <= 0:
-            raise ResultError(f"{one.scheme} on {one.summary['workload']} multiplies nothing: there is no ideal time")
         if not latency_ps(one):
             raise ResultError(f"{one.scheme} on {one.summary['workload']} takes no time, so there is nothing to lose")
     for one in (baseline, result):

@@ -83,9 +83,21 @@ def test_older_results_name_no_operations() -> None:
         waterfall(example(), example("tile_wise"))
 
 
+def test_operations_that_dense_does_not_have_are_one_loss() -> None:
+    """A second pass does work of its own, and takes nothing off what the first one saved."""
+    first = kernel("a", 0, (10, 20, 0, 0, 0), macs=25, executed=25)
+    again = kernel("second.a", 30, (10, 80, 0, 0, 0), macs=100, executed=100)
+    dense = run_of([kernel("a", 0, (10, 80, 0, 0, 0), macs=100, executed=100)])
+    found = waterfall(dense, run_of([first, again], "hdp"))
+    assert found.macs_saved == 4
+    assert found.losses["added"] == 90
+    assert found.ideal_ps + sum(found.losses.values()) == 120
+
+
 def test_a_run_without_products_has_no_ideal() -> None:
-    with pytest.raises(ResultError, match="multiplies nothing"):
-        waterfall(example(), example("tile_wise", effectual_macs=0))
+    nothing = run_of([kernel("n", 0, (1, 2, 3, 4, 5), part="elementwise")])
+    with pytest.raises(ResultError, match="dense run multiplies nothing"):
+        waterfall(nothing, nothing)
 
 
 def test_a_run_without_time_has_nothing_to_lose() -> None:
