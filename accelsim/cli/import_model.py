@@ -42,7 +42,12 @@ Dtype = Annotated[str, typer.Option(help="Format of operands: fp16, bf16, tf32 o
 TokenizerFile = Annotated[
     Path | None,
     typer.Option(
-        "--tokenizer", metavar="FILE", exists=True, dir_okay=False, show_default=False, help="tokenizer.json."
+        "--tokenizer",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+        help="In place of the folder's tokenizer.json.",
     ),
 ]
 
