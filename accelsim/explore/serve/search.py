@@ -12,8 +12,11 @@ LOADS = (0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.
 """Shares of the capacity from which the search goes down; above the first no queue settles within a run."""
 RESOLUTION = 0.005
 """Of the answer, relative to it."""
-MOST = 8
-"""A run whose interval holds the target is repeated with twice the requests, up to so many times the usual number."""
+MORE = 4
+"""Times the usual requests that decide, unless the usual ones miss the target by far."""
+FAR = 2.0
+"""Lower end of an interval over the target. Near the capacity intervals of few requests are too narrow: a run that is
+unlucky once stays so for long."""
 KEY = "p95_us"
 
 
@@ -35,7 +38,7 @@ class LargestLoad:
 
 
 class _Search:
-    """Runs by rate, each with as many requests as it takes to tell it from the target."""
+    """Runs by rate: those that may meet the target are decided by equally many requests."""
 
     def __init__(self, evaluate: Evaluate, target_us: float) -> None:
         self.evaluate = evaluate
@@ -44,18 +47,11 @@ class _Search:
 
     def meets(self, rate: float) -> bool:
         """Whether the latency at a rate is at most the target."""
-        if rate not in self.found:
-            times = 1
-            figures = self.evaluate(rate, times)
-            while times < MOST and self._is_open(figures):
-                times *= 2
-                figures = self.evaluate(rate, times)
-            self.found[rate] = figures
-        return bool(self.found[rate][KEY] <= self.target)
-
-    def _is_open(self, figures: Figures) -> bool:
-        low, high = figures["p95_low_us"], figures["p95_high_us"]
-        return low is None or low <= self.target < high
+        figures = self.evaluate(rate, 1)
+        if figures["p95_low_us"] is None or figures["p95_low_us"] <= FAR * self.target:
+            figures = self.evaluate(rate, MORE)
+        self.found[rate] = figures
+        return bool(figures[KEY] <= self.target)
 
     def sure(self) -> float | None:
         """Largest rate whose whole interval is under the target."""
@@ -73,7 +69,7 @@ def largest_load(evaluate: Evaluate, target_us: float, capacity_per_s: float) ->
 
     Latency need not rise with the load: a batch that waits for its timeout fills sooner when more requests come. So the
     search goes down from near the capacity to the first rate that meets the target, and bisects between it and the one
-    above.
+    above. A run that does not miss the target by far is repeated with `MORE` times the requests, which decide.
 
     Parameters
     ----------
@@ -100,5 +96,7 @@ def largest_load(evaluate: Evaluate, target_us: float, capacity_per_s: float) ->
         else:
             above = middle
     remark = None if above is not None else f"met up to {LOADS[0]:.0%} of the capacity, and not looked for above"
-    sure = search.sure()
-    return LargestLoad(target_us, rate, sure, search.missed(rate), search.found[rate], remark)
+    for load in LOADS:
+        if search.sure() is None and load * capacity_per_s < rate:
+            search.meets(load * capacity_per_s)
+    return LargestLoad(target_us, rate, search.sure(), search.missed(rate), search.found[rate], remark)

@@ -81,9 +81,10 @@ class Serving:
         """What a reader of the table should know, one sentence a line."""
         notes = []
         points = [(one.scheme, point) for one in self.schemes for point in one.points]
-        grown = [f"{scheme} at {one['rate_per_s']:,.6g}/s" for scheme, one in points if one["load"] >= OVERLOADED]
+        grown = {scheme: one["rate_per_s"] for scheme, one in reversed(points) if one["load"] >= OVERLOADED}
         if grown:
-            notes.append(f"Overloaded, so that latencies grow with the number of requests: {', '.join(grown)}.")
+            rates = [f"{scheme} from {rate:,.5g}/s on" for scheme, rate in reversed(grown.items())]
+            notes.append(f"Overloaded, so that latencies grow with the number of requests: {', '.join(rates)}.")
         if any(one["mean_low_us"] is None for _, one in points):
             notes.append("Too few requests for intervals; take more.")
         return notes

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from accelsim.errors import ConfigError
 from accelsim.explore.serve import Batching, Demand, Served, ServiceTimes, run_queue, serve_times
 from accelsim.explore.serve.arrivals import drawn
-from accelsim.explore.serve.search import LOADS, RESOLUTION, largest_load
+from accelsim.explore.serve.search import LOADS, MORE, RESOLUTION, largest_load
 from accelsim.explore.serve.statistics import batch_means, summarise
 from accelsim.explore.serve.theory import md1_wait_quantile
 
@@ -139,12 +139,19 @@ def test_a_target_that_no_load_or_every_load_meets() -> None:
     assert "98% of the capacity" in str(every.remark)
 
 
-def test_runs_that_cannot_be_told_from_the_target_get_more_requests() -> None:
-    evaluate, asked = _model(lambda rate: 100 / (1 - rate), half=0.03)
-    largest_load(evaluate, 200.0, 1.0)
-    times = {rate: max(times for other, times in asked if other == rate) for rate, _ in asked}
-    assert times[LOADS[0]] == 1
-    assert max(times.values()) == 8
+def test_what_may_meet_the_target_is_decided_by_more_requests() -> None:
+    """Here few requests tell too low a latency, as a queue that starts empty does."""
+    asked = []
+
+    def evaluate(rate: float, times: int) -> dict[str, float]:
+        asked.append((rate, times))
+        value = (0.8 if times == 1 else 1.0) * 100 / (1 - rate)
+        return {"p95_us": value, "p95_low_us": 0.99 * value, "p95_high_us": 1.01 * value}
+
+    found = largest_load(evaluate, 200.0, 1.0)
+    assert found.rate_per_s == pytest.approx(0.5, rel=2 * RESOLUTION)
+    assert (LOADS[0], MORE) not in asked
+    assert all((rate, MORE) in asked for rate, _ in asked if 0.8 * 100 / (1 - rate) <= 400)
 
 
 def test_largest_load_of_md1_is_that_of_theory() -> None:
@@ -170,9 +177,9 @@ def test_serving_is_determined_by_its_seed() -> None:
 
 def test_notes_tell_overload_and_too_few_requests() -> None:
     services = {"a": ServiceTimes.from_arrays({(1, 0): 100.0})}
-    found = serve_times(services, Demand((5000.0, 11_000.0), requests=300), Batching())
+    found = serve_times(services, Demand((5000.0, 11_000.0, 12_000.0), requests=300), Batching())
     assert found.notes() == [
-        "Overloaded, so that latencies grow with the number of requests: a at 11,000/s.",
+        "Overloaded, so that latencies grow with the number of requests: a from 11,000/s on.",
         "Too few requests for intervals; take more.",
     ]
     assert found.schemes[0].knee_per_s == 5000.0
