@@ -37,7 +37,9 @@ PAGES = (
     "docs/attention_spatten.md",
     "docs/attention_unit.md",
     "docs/formats.md",
+    "docs/explain.md",
     "docs/models.md",
+    "docs/serve.md",
     "docs/validation.md",
 )
 """Pages whose blocks run."""
