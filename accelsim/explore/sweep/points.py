@@ -132,8 +132,8 @@ def chunk_size(seconds_each: float | None, remaining: int, workers: int, target_
     """
     if seconds_each is None:
         return 1
-    wanted = most if seconds_each <= 0 else int(target_s / seconds_each)
-    return max(1, min(wanted, most, -(-remaining // (4 * workers))))
+    wanted = int(target_s / max(seconds_each, target_s / most))
+    return max(1, min(wanted, -(-remaining // (4 * workers))))
 
 
 def is_final(record: Record | None) -> bool:

@@ -142,6 +142,9 @@ def _run_rest(
                 best = _latency(fastest)
                 watch(fastest)
         now = False
+    except Exception:
+        workers.check()  # that nobody is there any more says more than how that was noticed
+        raise
     finally:
         workers.close(now)
 

@@ -5,8 +5,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -147,9 +147,10 @@ class Cluster(Workers):
             )
 
     def close(self, now: bool) -> None:
-        if now:
-            self.executor.shutdown(wait=False, cancel_futures=True)
-        self._client.close(timeout=_ANSWER_S)
+        with suppress(OSError, TimeoutError, CancelledError):  # of a scheduler that is gone
+            if now:
+                self.executor.shutdown(wait=False)
+            self._client.close(timeout=_ANSWER_S)
 
 
 def workers_of(executor: Executor | None, workers: int, scheduler: str | None) -> Workers:
