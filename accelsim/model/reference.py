@@ -21,7 +21,7 @@ _ROWS = 1024
 """Query rows of one head that are worked on together: long sequences would not fit otherwise."""
 
 
-@njit("float64[::1](float64[::1])", cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _erf(x: Doubles) -> Doubles:
     """math.erf of every element; compiled, because calls from Python take seconds for a few million."""
     result = np.empty_like(x)

@@ -44,7 +44,13 @@ class TileWiseMask:
         """Bool array [k, n], true where a weight is kept."""
         mask = np.zeros((self.k, self.n), dtype=np.bool_)
         for rows, columns in zip(self.rows, self.columns, strict=True):
-            mask[np.ix_(rows, columns)] = True
+            if len(columns):
+                # Whole rows of a slab are written at once, which is faster than cell by cell.
+                first, end = int(columns.min()), int(columns.max()) + 1
+                slab, row = np.zeros((self.k, end - first), dtype=np.bool_), np.zeros(end - first, dtype=np.bool_)
+                row[columns - first] = True
+                slab[rows] = row
+                mask[:, first:end] |= slab
         return mask
 
 
