@@ -77,10 +77,10 @@ def study(
     wanted = _points(methods, block_ratios, head_ratios)
     if not workloads:
         raise ConfigError("a study needs at least one workload")
-    models = [load_model(name, [*sets, _with_inputs(name, split)]) for name in workloads]
+    models = [load_model(name, [*sets, _with_inputs(name, split, sets)]) for name in workloads]
     _same_inputs(models)
     setups = [
-        Setup(load_model(name, [*sets, _with_inputs(name, calibration)]), model.hdp, seed + index)
+        Setup(load_model(name, [*sets, _with_inputs(name, calibration, sets)]), model.hdp, seed + index)
         for index, (name, model) in enumerate(zip(workloads, models, strict=True))
     ]
     bench = _Bench(models, setups)
@@ -125,7 +125,7 @@ def _points(
     return points
 
 
-def _with_inputs(name: str | Path | Workload, split: str) -> str:
+def _with_inputs(name: str | Path | Workload, split: str, sets: Sequence[str]) -> str:
     """The setting that takes a split of a workload.
 
     Raises
@@ -133,7 +133,7 @@ def _with_inputs(name: str | Path | Workload, split: str) -> str:
     OperandError
         When the workload brings no inputs.
     """
-    workload = load_workload(name)
+    workload = load_workload(name, [text for text in sets if text.partition("=")[0].strip().startswith("workload.")])
     if getattr(workload, "data", None) is None:
         raise OperandError(
             f"workload {workload.name or workload.kind} of kind {workload.kind} brings no inputs of its own to be "

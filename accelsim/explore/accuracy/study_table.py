@@ -155,7 +155,7 @@ class Study:
                 cascade = self.at(CASCADES["heads"], point.asked)
                 notes.append(
                     f"Does {point.method} at {100 * point.heads_pruned:.3g} % of heads lose less than a cascade at "
-                    f"{100 * cascade.heads_pruned:.3g} %? {verdict}: {100 * gain.difference:.1f} points less "
+                    f"{100 * cascade.heads_pruned:.3g} %? {verdict}, by {100 * gain.difference:.1f} points "
                     f"({100 * gain.low:.1f} to {100 * gain.high:.1f})."
                 )
         return notes
