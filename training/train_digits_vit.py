@@ -5,191 +5,147 @@ The network reads an 8x8 image of a handwritten digit as a sequence of tokens (6
 2x2) and passes it through two post-LN encoder layers, as BERT has them. The trained weights are rounded to float16
 and written, with every matrix laid out as ``[in, out]``, to an npz file that the simulator reads without PyTorch.
 
-The 1797 images of scikit-learn are permuted by ``RandomState(0)``: 1297 to train on, the last 500 to test. Of the
-training images, 300 drawn by ``RandomState(1)`` are the calibration images. Choices about the training itself are
-made with ``--validate``, which holds these 300 out and scores them; the test images take part in no choice.
+It learns from a teacher: a support vector machine with a Gaussian kernel, fitted in seconds to the training images and
+to warped copies of them, judges a pool of other warped copies, and the network is trained to give the same shares to
+the classes. The teacher sees the same images as the network and no others.
 
-This script needs torch and scikit-learn; nothing else in the project does.
+Choices about the training itself are made with ``--validate``, which holds the 300 calibration images out, of teacher
+and network, and scores them; the test images take part in no choice. This script needs torch and scikit-learn.
 
 Examples
 --------
-Compare training with and without random shifts, then train the shipped weights::
+Compare training with and without the teacher, then train the shipped weights::
 
-    python training/train_digits_vit.py --validate --shift 0
-    python training/train_digits_vit.py --validate --shift 1
+    python training/train_digits_vit.py --validate --teacher 0
+    python training/train_digits_vit.py --validate
     python training/train_digits_vit.py --output workloads/models/digits_vit.npz \
         --images workloads/models/digits_images.npz
     python training/train_digits_vit.py --tokens 16 --output workloads/models/digits_vit_16.npz
 """
 
 import argparse
-import hashlib
 import math
 import time
-from pathlib import Path
 
 import numpy as np
 import sklearn
 import torch
-from sklearn.datasets import load_digits
-from torch import nn
+from digits import CLASSES, split_digits, to_inputs, training_subset, warp
+from digits_network import DigitsViT, named_arrays, round_to_float16, save
+from sklearn.svm import SVC
 from torch.nn import functional
 
-IMAGE_SIDE = 8
-PIXEL_MAX = 16
-CLASSES = 10
-TRAIN_IMAGES = 1297
-CALIBRATION_IMAGES = 300
-SPLIT_SEED = 0
-CALIBRATION_SEED = 1
-
-D_MODEL = 64
-LAYERS = 2
-HEADS = 4
-D_FFN = 256
-LAYER_NORM_EPSILON = 1e-5
+TEACHER_COPIES = 6
+"""Warped copies of each training image that the teacher is fitted to."""
+TEACHER_GAMMA = 0.6
+TEACHER_C = 10.0
 
 
-def split_digits():
+def fit_teacher(images, labels, strength, seed):
     """
-    Load the digits and split them in the project's fixed way.
-
-    Returns
-    -------
-    dict of str to ndarray
-        ``{train,calibration,test}_images`` as uint8 ``[count, 8, 8]`` with values 0 to 16, and
-        ``{train,calibration,test}_labels`` as uint8. Every calibration image is a training image too.
-    """
-    digits = load_digits()
-    order = np.random.RandomState(SPLIT_SEED).permutation(len(digits.target))
-    images = digits.images[order].astype(np.uint8)
-    labels = digits.target[order].astype(np.uint8)
-    calibration = calibration_indices()
-    return {
-        "train_images": images[:TRAIN_IMAGES],
-        "train_labels": labels[:TRAIN_IMAGES],
-        "calibration_images": images[calibration],
-        "calibration_labels": labels[calibration],
-        "test_images": images[TRAIN_IMAGES:],
-        "test_labels": labels[TRAIN_IMAGES:],
-    }
-
-
-def calibration_indices():
-    """Return the places of the calibration images among the training images."""
-    return np.random.RandomState(CALIBRATION_SEED).permutation(TRAIN_IMAGES)[:CALIBRATION_IMAGES]
-
-
-def patchify(images, tokens):
-    """
-    Cut images into a sequence of square patches.
+    Fit a support vector machine with a Gaussian kernel to images and warped copies of them.
 
     Parameters
     ----------
+    images, labels : Tensor
+        As `to_inputs` returns them.
+    strength : float
+        Of `warp`.
+    seed : int
+
+    Returns
+    -------
+    SVC
+    """
+    generator = torch.Generator().manual_seed(seed)
+    copies = [images, *(warp(images, strength, generator) for _ in range(TEACHER_COPIES))]
+    pixels = torch.cat(copies).flatten(1).numpy()
+    return SVC(C=TEACHER_C, gamma=TEACHER_GAMMA).fit(pixels, labels.repeat(len(copies)).numpy())
+
+
+def ask_teacher(teacher, images, sharpness):
+    """
+    Shares of the classes: the softmax of the teacher's decision values times a sharpness.
+
+    Parameters
+    ----------
+    teacher : SVC
     images : Tensor
-        ``[batch, 8, 8]``, pixel values already divided by 16.
-    tokens : int
-        Patches per image: 64 (single pixels) or 16 (2x2).
+        ``[count, 8, 8]``.
+    sharpness : float
 
     Returns
     -------
     Tensor
-        ``[batch, tokens, patch_dim]``: patches in row-major order, each flattened row by row.
+        ``[count, 10]``; rows add up to 1.
     """
-    grid = math.isqrt(tokens)
-    side = IMAGE_SIDE // grid
-    patches = images.reshape(-1, grid, side, grid, side).permute(0, 1, 3, 2, 4)
-    return patches.reshape(-1, tokens, side * side)
+    values = teacher.decision_function(images.flatten(1).numpy())
+    return torch.softmax(torch.from_numpy(sharpness * values).float(), dim=1)
 
 
-def shift_randomly(images, reach, generator):
+def mix(images, shares, part, generator):
     """
-    Move each image by its own random whole number of pixels; what enters from outside is background.
+    Lay other images over some of the images, in random proportion.
 
     Parameters
     ----------
     images : Tensor
-        ``[batch, 8, 8]``.
-    reach : int
-        Largest shift along either axis; 0 returns the images as they are.
+        ``[count, 8, 8]``.
+    shares : Tensor
+        ``[count, 10]``, mixed alike.
+    part : float
+        Share of the images that are mixed.
     generator : torch.Generator
-        Source of the shifts, each drawn uniformly from ``-reach .. reach``.
 
     Returns
     -------
-    Tensor
-        ``[batch, 8, 8]``.
+    tuple of Tensor
+        Images and shares.
     """
-    if reach == 0:
-        return images
-    padded = functional.pad(images, (reach, reach, reach, reach))
-    start = torch.randint(0, 2 * reach + 1, (2, len(images), 1), generator=generator)
-    rows, columns = start + torch.arange(IMAGE_SIDE)
-    return padded[torch.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]
+    count = len(images)
+    other = torch.randperm(count, generator=generator)
+    mixed = torch.rand(count, generator=generator) < part
+    weight = torch.where(mixed, torch.rand(count, generator=generator), 0.0)
+    return torch.lerp(images, images[other], weight[:, None, None]), torch.lerp(shares, shares[other], weight[:, None])
 
 
-class EncoderLayer(nn.Module):
-    """One post-LN encoder layer: ``x = LN(x + Attention(x))``, then ``x = LN(x + FFN(x))``."""
-
-    def __init__(self):
-        super().__init__()
-        self.query = nn.Linear(D_MODEL, D_MODEL)
-        self.key = nn.Linear(D_MODEL, D_MODEL)
-        self.value = nn.Linear(D_MODEL, D_MODEL)
-        self.output = nn.Linear(D_MODEL, D_MODEL)
-        self.attention_norm = nn.LayerNorm(D_MODEL, eps=LAYER_NORM_EPSILON)
-        self.ffn_in = nn.Linear(D_MODEL, D_FFN)
-        self.ffn_out = nn.Linear(D_FFN, D_MODEL)
-        self.ffn_norm = nn.LayerNorm(D_MODEL, eps=LAYER_NORM_EPSILON)
-
-    def forward(self, x):
-        query, key, value = (
-            project(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for project in (self.query, self.key, self.value)
-        )
-        heads = functional.scaled_dot_product_attention(query, key, value)
-        x = self.attention_norm(x + self.output(heads.transpose(1, 2).flatten(-2)))
-        return self.ffn_norm(x + self.ffn_out(functional.gelu(self.ffn_in(x))))
-
-
-class DigitsViT(nn.Module):
+def make_pool(images, labels, teacher, arguments, generator):
     """
-    The whole classifier: patch embedding plus learned positions, encoder layers, mean over tokens, linear classes.
+    Copies of the training images, one for an epoch, and what the network is to say to them.
 
     Parameters
     ----------
-    tokens : int
-        Patches per image: 64 or 16.
+    images, labels : Tensor
+        As `to_inputs` returns them.
+    teacher : SVC or None
+    arguments : Namespace
+        ``copies``, ``warp``, ``mix``, ``teacher`` and ``sharpness`` of the command line.
+    generator : torch.Generator
+
+    Returns
+    -------
+    list of (Tensor, Tensor)
+        Images ``[count, 8, 8]`` and shares ``[count, 10]``, which mix the teacher's with the label's.
     """
-
-    def __init__(self, tokens):
-        super().__init__()
-        self.tokens = tokens
-        self.embed = nn.Linear(IMAGE_SIDE**2 // tokens, D_MODEL)
-        # Standard deviation 1, not the usual 0.02: a grey pixel says little, so its place must be heard from the start.
-        self.position = nn.Parameter(torch.randn(tokens, D_MODEL))
-        self.layers = nn.ModuleList(EncoderLayer() for _ in range(LAYERS))
-        self.classifier = nn.Linear(D_MODEL, CLASSES)
-
-    def forward(self, images):
-        x = self.embed(patchify(images, self.tokens)) + self.position
-        for layer in self.layers:
-            x = layer(x)
-        return self.classifier(x.mean(dim=1))
-
-
-def to_inputs(images, labels):
-    """Turn uint8 images and labels into the tensors the network is trained on (pixels 0 to 1)."""
-    return torch.from_numpy(images.astype(np.float32) / PIXEL_MAX), torch.from_numpy(labels.astype(np.int64))
+    own = functional.one_hot(labels, CLASSES).float()
+    pool = []
+    for _ in range(arguments.copies):
+        warped, shares = mix(warp(images, arguments.warp, generator), own, arguments.mix, generator)
+        if teacher is not None:
+            shares = torch.lerp(shares, ask_teacher(teacher, warped, arguments.sharpness), arguments.teacher)
+        pool.append((warped, shares))
+    return pool
 
 
 def count_correct(model, images, labels):
-    """Return how many images the network classifies correctly."""
+    """Return how many images the network classifies correctly, and its mean cross-entropy."""
     model.eval()
     with torch.no_grad():
-        return int((model(images).argmax(dim=1) == labels).sum())
+        logits = model(images)
+    return int((logits.argmax(dim=1) == labels).sum()), float(functional.cross_entropy(logits, labels))
 
 
-def train(model, images, labels, *, epochs, batch, learning_rate, shift, seed):
+def train(model, pool, *, epochs, batch, learning_rate, weight_decay, seed):
     """
     Fit the network with AdamW; the rate warms up over the first 5 % of the steps, then falls as a cosine to zero.
 
@@ -197,19 +153,19 @@ def train(model, images, labels, *, epochs, batch, learning_rate, shift, seed):
     ----------
     model : DigitsViT
         Trained in place.
-    images, labels : Tensor
-        As `to_inputs` returns them.
+    pool : list of (Tensor, Tensor)
+        As `make_pool` returns it; epochs take its copies in turn.
     epochs, batch : int
         Passes over the images, and images per step.
     learning_rate : float
         Peak rate.
-    shift : int
-        Reach of the random shifts, in pixels.
+    weight_decay : float
     seed : int
-        Seeds the order of the images and their shifts.
+        Seeds the order of the images.
     """
     generator = torch.Generator().manual_seed(seed)
-    steps = epochs * math.ceil(len(images) / batch)
+    count = len(pool[0][0])
+    steps = epochs * math.ceil(count / batch)
     warm_up = max(1, steps // 20)
 
     def rate(step):
@@ -217,59 +173,21 @@ def train(model, images, labels, *, epochs, batch, learning_rate, shift, seed):
             return (step + 1) / warm_up
         return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (steps - warm_up)))
 
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+    model.train()
     for epoch in range(epochs):
-        model.train()
+        images, shares = pool[epoch % len(pool)]
         total = 0.0
-        for chosen in torch.randperm(len(images), generator=generator).split(batch):
-            loss = functional.cross_entropy(model(shift_randomly(images[chosen], shift, generator)), labels[chosen])
+        for chosen in torch.randperm(count, generator=generator).split(batch):
+            loss = functional.cross_entropy(model(images[chosen]), shares[chosen])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
             total += loss.item() * len(chosen)
-        if (epoch + 1) % 10 == 0 or epoch + 1 == epochs:
-            print(f"epoch {epoch + 1:3d}  training loss {total / len(images):.4f}", flush=True)
-
-
-def round_to_float16(model):
-    """Round every parameter to the nearest float16 in place, so that what is scored is what is stored."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(parameter.half().float())
-
-
-def named_arrays(model):
-    """
-    Collect the weights under the names and in the layout of the npz file.
-
-    Parameters
-    ----------
-    model : DigitsViT
-
-    Returns
-    -------
-    dict of str to ndarray
-        float16 arrays; matrices are ``[in, out]``, a LayerNorm's factor is called ``gain``.
-    """
-    arrays = {}
-    for name, parameter in model.named_parameters():
-        array = parameter.detach().numpy()
-        if "norm.weight" in name:
-            name = name.replace("weight", "gain")
-        elif name.endswith(".weight"):
-            array = array.T
-        arrays[name] = np.ascontiguousarray(array, dtype=np.float16)
-    return arrays
-
-
-def save(path, arrays):
-    """Write a compressed npz file and print its size and SHA-256."""
-    path = Path(path)
-    np.savez_compressed(path, **arrays)
-    content = path.read_bytes()
-    print(f"{path.name}: {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}")
+        if (epoch + 1) % 20 == 0 or epoch + 1 == epochs:
+            print(f"epoch {epoch + 1:3d}  training loss {total / count:.4f}", flush=True)
 
 
 def parse_arguments():
@@ -279,15 +197,23 @@ def parse_arguments():
     parser.add_argument("--epochs", type=int, default=160)
     parser.add_argument("--batch", type=int, default=64, help="images per step")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="peak rate of AdamW")
-    parser.add_argument("--shift", type=int, default=0, help="reach of random shifts in pixels; 0 for none")
+    parser.add_argument("--weight-decay", type=float, default=0.01)
+    parser.add_argument("--reach", type=float, default=0.0, help="pixels over which starting positions are alike")
+    parser.add_argument("--warp", type=float, default=1.0, help="strength of the random warps; 0 for none")
+    parser.add_argument("--mix", type=float, default=0.0, help="share of the images that are mixed with another")
+    parser.add_argument("--copies", type=int, default=24, help="warped copies of each image in the pool")
+    parser.add_argument("--teacher", type=float, default=1.0, help="share of the teacher in the targets; 0 for none")
+    parser.add_argument("--sharpness", type=float, default=3.0, help="factor on the teacher's decision values")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="threads of torch; more change the last bits")
     parser.add_argument("--validate", action="store_true", help="hold out the calibration images and score only them")
     parser.add_argument("--output", help="npz file for the weights")
     parser.add_argument("--images", help="npz file for the test and calibration images")
     arguments = parser.parse_args()
-    if arguments.validate and (arguments.output or arguments.images):
-        parser.error("--validate writes no file: leave out --output and --images")
+    if arguments.validate and arguments.images:
+        parser.error("--validate writes no images: leave out --images")
+    if arguments.warp == 0 and arguments.mix == 0:
+        arguments.copies = 1
     return arguments
 
 
@@ -299,31 +225,35 @@ def main():
     print(f"torch {torch.__version__}, scikit-learn {sklearn.__version__}, NumPy {np.__version__}")
 
     digits = split_digits()
-    kept = np.ones(TRAIN_IMAGES, dtype=bool)
-    if arguments.validate:
-        kept[calibration_indices()] = False
-    images, labels = to_inputs(digits["train_images"][kept], digits["train_labels"][kept])
+    images, labels = to_inputs(*training_subset(digits, arguments.validate))
+    scored = "calibration" if arguments.validate else "test"
+    judged = to_inputs(digits[f"{scored}_images"], digits[f"{scored}_labels"])
+    teacher = None
+    if arguments.teacher > 0:
+        teacher = fit_teacher(images, labels, arguments.warp, arguments.seed)
+        if arguments.validate:
+            right = int((teacher.predict(judged[0].flatten(1).numpy()) == judged[1].numpy()).sum())
+            print(f"teacher: {right} of {len(judged[1])} calibration images correct")
+    pool = make_pool(images, labels, teacher, arguments, torch.Generator().manual_seed(1000 + arguments.seed))
 
-    model = DigitsViT(arguments.tokens)
+    model = DigitsViT(arguments.tokens, arguments.reach)
     print(f"{sum(parameter.numel() for parameter in model.parameters())} parameters, {len(images)} training images")
     start = time.perf_counter()
     train(
         model,
-        images,
-        labels,
+        pool,
         epochs=arguments.epochs,
         batch=arguments.batch,
         learning_rate=arguments.learning_rate,
-        shift=arguments.shift,
+        weight_decay=arguments.weight_decay,
         seed=arguments.seed,
     )
     print(f"trained in {time.perf_counter() - start:.0f} s")
 
     round_to_float16(model)
-    print(f"training images correct: {count_correct(model, images, labels)} of {len(images)}")
-    scored = "calibration" if arguments.validate else "test"
-    images, labels = to_inputs(digits[f"{scored}_images"], digits[f"{scored}_labels"])
-    print(f"{scored} images correct: {count_correct(model, images, labels)} of {len(images)}")
+    for split, (pixels, wanted) in (("training", (images, labels)), (scored, judged)):
+        right, entropy = count_correct(model, pixels, wanted)
+        print(f"{split} images correct: {right} of {len(wanted)}, cross-entropy {entropy:.4f}")
 
     if arguments.output:
         save(arguments.output, named_arrays(model))
