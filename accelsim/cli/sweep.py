@@ -93,11 +93,11 @@ def sweep(
 
 def _workers(wanted: "Sweep") -> int:
     """Processes that are worth starting for a sweep."""
-    from accelsim.explore.sweep.workers import default_workers
+    from accelsim.explore.sweep.workers import default_workers, operand_bytes
 
     if len(wanted) <= _FEW and not wanted.spec.values:
         return 1
-    return min(default_workers(), len(wanted))
+    return min(default_workers(operand_bytes(wanted)), len(wanted))
 
 
 def _best(record: "Record", axes: Sequence[str]) -> str:

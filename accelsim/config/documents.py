@@ -53,7 +53,11 @@ def _parse_assignment(text: str) -> Assignment:
         raise ConfigError(f"{option}: is not of the form path=value, as in mapping.tile_m=128")
     if segments[0] not in ROOTS:
         raise ConfigError(f"{option}: unknown part {segments[0]!r}; {near(segments[0], ROOTS)}")
-    return Assignment(segments[0], tuple(segments[1:]), read_value(right, option), option)
+    return Assignment(segments[0], tuple(segments[1:]), _read_value(right, option), option)
+
+
+# The points of a sweep give the same options again and again; `assign` copies what it puts into a document.
+_read_value = lru_cache(maxsize=4096)(read_value)
 
 
 def assign(document: Document, assignment: Assignment) -> None:

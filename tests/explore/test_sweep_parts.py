@@ -18,7 +18,7 @@ from accelsim.explore.sweep import Record, make_point, read_sweep, run_sweep
 from accelsim.explore.sweep.axes import axis_values
 from accelsim.explore.sweep.points import Chunk, chunk_size, evaluate_chunk
 from accelsim.explore.sweep.select import keys_of, parse_where, select
-from accelsim.explore.sweep.workers import available_memory, default_workers, one_thread
+from accelsim.explore.sweep.workers import available_memory, default_workers, one_thread, operand_bytes
 from accelsim.results.schema import SWEEP_SCHEMA
 from tests.explore.sweep_cases import GRID, HEAD, made_up, written
 
@@ -165,6 +165,15 @@ def test_workers_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     for free, operands, workers in ((None, 0, 16), (4 * 2**30, 0, 6), (2**20, 0, 1), (8 * 2**30, 2**30, 1)):
         monkeypatch.setattr("accelsim.explore.sweep.workers.available_memory", lambda free=free: free)
         assert default_workers(operands) == workers
+
+
+def test_operands_are_those_of_the_largest_workload(tmp_path: Path) -> None:
+    gemm = 4 * 2 * 1024**2
+    text = HEAD + "grid:\n  seed: [0]\n"
+    assert operand_bytes(read_sweep(written(tmp_path, text))) == 0
+    assert operand_bytes(read_sweep(written(tmp_path, text.replace("false", "true")))) == gemm
+    both = text.replace("false", "true") + "  workload: [gemm_1024, gemm_4096]\n"
+    assert operand_bytes(read_sweep(written(tmp_path, both))) == 16 * gemm
 
 
 def test_threads_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Who runs the points of a sweep: this process, others on this machine, or a cluster; all are executors."""
 
+import math
 import multiprocessing
 import os
 import signal
@@ -10,7 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from accelsim.config.loader import load_workload
 from accelsim.errors import ConfigError, ResultError
+from accelsim.explore.sweep.spec import Sweep
 
 _T = TypeVar("_T")
 
@@ -23,6 +26,9 @@ _GROUP_FILES = (
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
 )
 """Limit and use of a control group, of the second version and of the first."""
+
+_FLOAT = 4
+"""Bytes of an operand while points run, whatever its format."""
 
 _ANSWER_S = 10
 """Seconds that a scheduler may take to answer."""
@@ -179,6 +185,24 @@ def default_workers(operand_bytes: int = 0) -> int:
     if free is None:
         return cores
     return max(1, min(cores, int(0.8 * free) // (WORKER_BYTES + 8 * operand_bytes)))
+
+
+def operand_bytes(sweep: Sweep) -> int:
+    """Bytes of inputs and parameters of the largest workload that a sweep names, as axes leave it; 0 without values.
+
+    Raises
+    ------
+    UserError
+        When a workload cannot be built.
+    """
+    if not any(sweep.values.get("values", [sweep.spec.values])):
+        return 0
+    from accelsim.model.build import build_network
+
+    names = sweep.values.get("workload", [sweep.spec.workload])
+    networks = [build_network(load_workload(sweep.located(str(name)))) for name in names]
+    shapes = [[*network.inputs.values(), *network.parameters.values()] for network in networks]
+    return max(_FLOAT * sum(math.prod(shape) for shape in own) for own in shapes)
 
 
 def available_memory(root: Path = Path("/")) -> int | None:
