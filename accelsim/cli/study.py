@@ -88,9 +88,7 @@ def _shares(text: str, option: str) -> list[float]:
         except ValueError:
             share = -1.0
         if not 0 < share < 1:
-            raise UserError(
-                f"{option} {text}: {word!r} is no share; allowed: 0 < share < 1"
-            )
+            raise UserError(f"{option} {text}: {word!r} is no share; allowed: 0 < share < 1")
         shares.append(share)
     return shares
 
