@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -89,13 +90,19 @@ def evaluate_point(point: Point) -> Record:
     return scalars | record  # type: ignore[return-value]
 
 
+@cache
+def _version() -> str:
+    """Of accelsim; looking it up reads and parses a file."""
+    return version("accelsim")
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Points that go to a worker together, so that sending them costs little."""
 
     points: tuple[Point, ...]
     evaluate: Callable[[Point], Record] = evaluate_point
-    version: str = field(default_factory=lambda: version("accelsim"))
+    version: str = field(default_factory=_version)
     """Of accelsim that sends it."""
 
     def __len__(self) -> int:
@@ -110,7 +117,7 @@ def evaluate_chunk(chunk: Chunk) -> tuple[list[Record], float]:
     ConfigError
         When another version of accelsim sent it.
     """
-    own = version("accelsim")
+    own = _version()
     if chunk.version != own:
         raise ConfigError(f"a worker runs accelsim {own}, and the sweep {chunk.version}; install one version on all")
     begin = time.perf_counter()

@@ -9,7 +9,7 @@ import pandas as pd
 
 from accelsim.results.tables import csv_text
 
-_PIECE = 20_000
+_PIECE = 5_000
 """Rows that are in memory at once."""
 
 
