@@ -40,6 +40,7 @@ PAGES = (
     "docs/explain.md",
     "docs/models.md",
     "docs/serve.md",
+    "docs/sweeps.md",
     "docs/validation.md",
 )
 """Pages whose blocks run."""
