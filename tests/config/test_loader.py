@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from accelsim.config.hardware import HdpUnit, Gpu, Library, System
+from accelsim.config.hardware import Gpu, HdpUnit, Library, System
 from accelsim.config.loader import (
     available,
     load_config,
