@@ -34,8 +34,8 @@ _SECTIONS: tuple[tuple[str, str, tuple[type[Spec], ...]], ...] = (
     ),
     (
         "Attention unit",
-        "Files of `hwconfigs/attention/`; what is computed (`algorithm`) says which table holds. A system takes units of\n"
-        "`hdp`; [comparisons](attention.md) take all.",
+        "Files of `hwconfigs/attention/`; what is computed (`algorithm`) says which table holds. A system takes units\n"
+        "of `hdp`; [comparisons](attention.md) take all.",
         tuple(accelerator_of(algorithm).spec for algorithm in algorithms()),
     ),
     ("Library", "Menus of kernels, `hwconfigs/libraries/`.", (hardware.Library,)),
