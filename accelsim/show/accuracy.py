@@ -19,6 +19,7 @@ from accelsim.show.style import (
     VERMILLION,
     YELLOW,
     figure_bytes,
+    label_of,
     new_figure,
     style,
 )
@@ -76,7 +77,7 @@ def study_figure(points: pd.DataFrame, dense: float, measure: str = "accuracy") 
     if not axes:
         raise ValueError("the study has no points, so there is nothing to draw")
     with style():
-        figure = new_figure(5.2 * len(axes), 3.6)
+        figure = new_figure(5.9 * len(axes), 3.6)
         for panel, axis in zip(figure.subplots(1, len(axes), squeeze=False)[0], axes, strict=True):
             _draw_methods(panel, points[points["axis"] == axis], axis, dense)
             panel.set_ylabel(f"{measure} (%)")
@@ -94,11 +95,11 @@ def _draw_methods(axes: "Axes", points: pd.DataFrame, axis: str, dense: float) -
         axes.errorbar(
             100 * some[share].to_numpy(), score, yerr=np.maximum(100 * ends, 0), color=colour, marker=marker,
             linestyle=line, markersize=5, linewidth=1.2, elinewidth=0.7, capsize=2,
-            label=str(method),
+            label=label_of(str(method)),
         )  # fmt: skip
     axes.set_xlabel(title)
     axes.grid(True, axis="both")
-    axes.legend(loc="lower left", fontsize=7)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7)
 
 
 def study_files(points: pd.DataFrame, dense: float, measure: str = "accuracy") -> dict[str, bytes]:

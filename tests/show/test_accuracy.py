@@ -22,8 +22,8 @@ def test_a_panel_for_each_axis_and_a_line_for_each_method() -> None:
     blocks, heads = figure.axes
     assert blocks.get_xlabel() == "query-key pairs pruned (%)"
     assert heads.get_xlabel() == "heads pruned (%)"
-    assert blocks.get_legend_handles_labels()[1] == ["dense", "hdp", "unheard_of"]
-    assert heads.get_legend_handles_labels()[1] == ["dense", "heads_random"]
+    assert blocks.get_legend_handles_labels()[1] == ["dense", "HDP", "unheard of"]
+    assert heads.get_legend_handles_labels()[1] == ["dense", "heads random"]
     shares, scores = heads.containers[0].lines[0].get_data()  # type: ignore[attr-defined]
     assert shares.tolist() == [30, 70]  # in the order of shares, whatever that of rows
     assert scores.tolist() == pytest.approx([87, 83])
