@@ -14,8 +14,9 @@ demo: $(READY)
 	$(RUN) -m accelsim compare a100_hdp bert_base_layer --schemes dense,tile_wise,hdp,tile_wise+hdp --out demo/bert_base_layer
 	$(RUN) -m accelsim compare edge_hdp digits_vit --schemes dense,tile_wise,hdp,tile_wise+hdp --out demo/digits_vit
 
+# On two cores; what the compiled kernels leave of them is not much.
 test: $(READY)
-	$(RUN) -m pytest -q -m "not slow" tests
+	$(RUN) -m pytest -q -n 2 -m "not slow" tests
 
 test-full: $(READY)
 	$(RUN) -m pytest -q tests

@@ -55,11 +55,11 @@ def test_blocks_run_and_print_what_the_page_shows(path: str, tmp_path: Path) -> 
         )
 
 
-def test_nothing_is_left_out_but_installing_and_fitting() -> None:
+def test_nothing_is_left_out_but_installing_fitting_and_clusters() -> None:
     left_out = [
         block.text for path in PAGES for block in blocks_of(_page(path)) if block.language == "sh" and not block.is_run
     ]
-    words = ("make ", "pip install", "calibrate-hw", "accuracy-hw")
+    words = ("make ", "pip install", "calibrate-hw", "accuracy-hw", "--scheduler")
     assert all(any(word in text for word in words) for text in left_out)
 
 
