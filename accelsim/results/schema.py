@@ -262,6 +262,7 @@ _UNIT: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("utilization", "simulated_utilization"), _SHARE),
     **dict.fromkeys(("energy_uj", "core_energy_uj", "max_rel_error", "rms_rel_error"), _AMOUNT),
     **dict.fromkeys(("gop_per_j", "core_gop_per_j", "gops_per_mm2", "published_gops"), _OPTIONAL_AMOUNT),
+    "on_chip_bytes": _OPTIONAL_COUNT,
     **dict.fromkeys(("decision_cycles", "saved_cycles"), _OPTIONAL_NUMBER),
     **dict.fromkeys(("decision_energy_uj", "saved_energy_uj"), _OPTIONAL_NUMBER),
     **{key: {"type": ["string", "null"]} for key in ("published_source", "cited_source", "threshold_path")},

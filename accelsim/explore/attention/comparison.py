@@ -38,6 +38,8 @@ class UnitResult:
     multipliers: int
     multiplier_bits: int
     """Single-bit products a cycle: the sum of multipliers, each by the product of its inputs' widths."""
+    on_chip_bytes: int | None
+    """Capacity of all buffers; None on a GPU."""
     main_multipliers: int
     """Of the widest kind alone, without narrower ones that decide."""
     latency_us: float

@@ -71,6 +71,7 @@ def measure_gpu(system: System, layers: tuple[Operands, ...], exact: tuple[NDArr
         clock_hz=float(gpu.clock),
         multipliers=count,
         multiplier_bits=count * BITS,
+        on_chip_bytes=None,
         main_multipliers=count,
         latency_us=seconds * 1e6,
         cycles=round(seconds * gpu.clock),

@@ -66,6 +66,7 @@ def measure(
         published_source=unit.sources.get("published_gops"),
         cited_source=unit.sources.get("keep_ratio"),
         remarks=tuple(accelerator.remarks(unit, works)),
+        on_chip_bytes=accelerator.on_chip_bytes(unit),
         runs=tuple(runs),
     )
 

@@ -27,6 +27,12 @@ COUNTINGS = {
 """Ways to count a unit's size for normalisation."""
 
 
+BIT_PRODUCT_MM2 = 9418.7e-6 / 16 / 400
+"""Area of a single-bit product: AccelTran's lane of 16 MACs of 20 x 20 bits at 14 nm (its constants.yaml)."""
+BUFFER_MM2_PER_BYTE = 0.30e-6
+"""Area of a byte of SRAM, likewise (0.30 mm2 a MB)."""
+
+
 @dataclass(frozen=True)
 class Conditions:
     """When a published figure would hold, under one way of counting and in one scope."""
@@ -156,6 +162,17 @@ def conditions_frame(found: Sequence[Conditions]) -> pd.DataFrame:
     return pd.DataFrame([asdict(one) for one in found])
 
 
+def yardstick_mm2(found: UnitResult) -> float | None:
+    """Area of a unit's multipliers and buffers by one yardstick, AccelTran's synthesis at 14 nm; None on a GPU.
+
+    Published areas are of different nodes and parts, and none is known of HDP; by one yardstick units can be compared.
+    Softmax units, engines that decide, and control are left out.
+    """
+    if found.on_chip_bytes is None:
+        return None
+    return found.multiplier_bits * BIT_PRODUCT_MM2 + found.on_chip_bytes * BUFFER_MM2_PER_BYTE
+
+
 def ratios_to(found: Sequence[UnitResult], baseline: str = "hdp_128") -> pd.DataFrame:
     """Throughput and energy efficiency of one unit over every other, under each normalisation.
 
@@ -169,14 +186,14 @@ def ratios_to(found: Sequence[UnitResult], baseline: str = "hdp_128") -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        unit, by_multipliers, by_main, by_bits, by_area (None where an area is not known) and energy_efficiency.
+        unit, by_multipliers, by_main, by_bits, by_area (by `yardstick_mm2`; None on a GPU) and energy_efficiency.
     """
     own = next(one for one in found if one.unit == baseline)
     rows = []
     for other in found:
         if other is own:
             continue
-        areas = own.gops_per_mm2, other.gops_per_mm2
+        areas = yardstick_mm2(own), yardstick_mm2(other)
         efficiencies = own.gop_per_j, other.gop_per_j
         rows.append(
             {
@@ -184,7 +201,7 @@ def ratios_to(found: Sequence[UnitResult], baseline: str = "hdp_128") -> pd.Data
                 "by_multipliers": own.normalised_gops / other.normalised_gops,
                 "by_main": own.normalised_gops_main / other.normalised_gops_main,
                 "by_bits": own.normalised_gops_bits / other.normalised_gops_bits,
-                "by_area": None if None in areas else areas[0] / areas[1],  # type: ignore[operator]
+                "by_area": None if None in areas else own.gops / areas[0] / (other.gops / areas[1]),  # type: ignore[operator]
                 "energy_efficiency": None if None in efficiencies else efficiencies[0] / efficiencies[1],  # type: ignore[operator]
             }
         )

@@ -12,6 +12,7 @@ from accelsim.config.loader import load_attention_unit
 from accelsim.errors import ConfigError, OperandError, UserError
 from accelsim.explore.attention import compare_attention
 from accelsim.explore.attention.operands import draw, exact_attention, read
+from accelsim.explore.attention.published import ratios_to, yardstick_mm2
 from accelsim.explore.attention.thresholds import solve, value_at, with_value
 from accelsim.machine.attention.accelerator import Operands
 from accelsim.results.schema import ATTENTION_SCHEMA
@@ -175,3 +176,16 @@ def test_a_key_is_changed_and_checked() -> None:
         register(accelerator_of("dense"))
     with pytest.raises(ConfigError, match="did you mean 'hdp'"):
         accelerator_of("hpd")
+
+
+def test_ratios_are_those_of_the_figures(found: Any) -> None:
+    units = [one for one in found.units if one.sequence == 48]
+    own, other = units[1], units[0]
+    (row,) = ratios_to(units, "hdp_edge").to_dict("records")
+    assert row["unit"] == "dense_array"
+    assert row["by_multipliers"] == pytest.approx(own.normalised_gops / other.normalised_gops)
+    assert row["by_bits"] == pytest.approx(own.normalised_gops_bits / other.normalised_gops_bits)
+    areas = [yardstick_mm2(one) for one in (own, other)]
+    assert row["by_area"] == pytest.approx(own.gops / areas[0] / (other.gops / areas[1]))
+    # 128 multipliers of 16 x 16 bits and 256 KiB: 0.048 and 0.079 mm2.
+    assert areas[1] == pytest.approx(0.0482 + 0.0786, abs=1e-3)
