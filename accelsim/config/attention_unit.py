@@ -1,8 +1,8 @@
 """What all attention units have in common, and the registry through which each algorithm brings its own.
 
-An algorithm is an object with a name, a spec and an account of what it counts (`accelsim.machine.attention.accelerator`
-says what else). Built-in ones and those of other packages are found alike: through entry points of the group
-``accelsim.attention_units``, one for each algorithm.
+An algorithm is an object with a name and a spec (`accelsim.machine.attention.accelerator` says what else). Built-in
+ones and those of other packages are found alike: through entry points of the group ``accelsim.attention_units``, one
+for each algorithm.
 """
 
 from functools import lru_cache

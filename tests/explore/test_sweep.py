@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from pathlib import Path
 
 import jsonschema
@@ -325,11 +326,18 @@ def test_too_many_points(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "axis", ["hardware.clock: [1 GHz]", "hardware.gpu.tensor_core.fp16: [512]", "workload.m: [7]", "hdp.rho_b: [0.1]"]
+    ("axis", "path", "value"),
+    [
+        ("hardware.clock: [1 GHz]", "hardware.gpu.clock", 1e9),
+        ("hardware.gpu.tensor_core.fp16: [512]", "hardware.gpu.tensor_core", 512),
+        ("workload.m: [7]", "workload.m", 7),
+        ("hdp.rho_b: [0.1]", "hdp.rho_b", 0.1),
+    ],
 )
-def test_axes_are_paths_of_the_config(tmp_path: Path, axis: str) -> None:
+def test_axes_are_paths_of_the_config(tmp_path: Path, axis: str, path: str, value: float) -> None:
     sweep = read_sweep(written(tmp_path, HEAD + f"grid: {{{axis}}}\n"))
-    make_point(sweep, sweep.at(0)).config()
+    found = attrgetter(path)(make_point(sweep, sweep.at(0)).config())
+    assert (found["fp16"] if isinstance(found, dict) else found) == value
 
 
 def test_names_are_axes_too(tmp_path: Path) -> None:

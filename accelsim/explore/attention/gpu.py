@@ -12,6 +12,7 @@ from accelsim.config.workload import AttentionWorkload
 from accelsim.errors import MappingError
 from accelsim.explore.attention.comparison import UnitResult
 from accelsim.explore.attention.measure import BITS, HERTZ, MULTIPLIERS
+from accelsim.explore.attention.operands import rms_rel_error
 from accelsim.explore.attention.thresholds import Threshold
 from accelsim.machine.attention.accelerator import Operands
 from accelsim.pipeline import run
@@ -93,12 +94,7 @@ def measure_gpu(system: System, layers: tuple[Operands, ...], exact: tuple[NDArr
         decision_energy_uj=None,
         saved_energy_uj=None,
         max_rel_error=max(max_rel_error(output, wanted) for output, wanted in pairs),
-        rms_rel_error=float(
-            np.sqrt(
-                sum(np.square(output - wanted).sum() for output, wanted in pairs)
-                / (sum(np.square(wanted).sum() for wanted in exact) or 1.0)
-            )
-        ),
+        rms_rel_error=rms_rel_error(outputs, exact),
         published_gops=None,
         published_source=None,
         cited_source=None,

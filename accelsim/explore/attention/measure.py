@@ -10,6 +10,7 @@ from accelsim.config.hardware import EnergyTable
 from accelsim.energy.account import PICO, EnergyItem, dynamic_energy, static_energy
 from accelsim.errors import OperandError
 from accelsim.explore.attention.comparison import UnitResult
+from accelsim.explore.attention.operands import rms_rel_error
 from accelsim.explore.attention.thresholds import Threshold
 from accelsim.machine.attention.accelerator import Accelerator, Multipliers, Operands, Work
 from accelsim.machine.attention.run import AttentionRun
@@ -61,7 +62,7 @@ def measure(
         **_cost(items, works, runs),
         **_decision(accelerator, unit, works, table),
         max_rel_error=max(max_rel_error(work.output, wanted) for work, wanted in zip(works, exact, strict=True)),
-        rms_rel_error=_rms(works, exact),
+        rms_rel_error=rms_rel_error([work.output for work in works], exact),
         published_gops=unit.published_gops,
         published_source=unit.sources.get("published_gops"),
         cited_source=unit.sources.get("keep_ratio"),
@@ -168,10 +169,3 @@ def _decision(
         "decision_energy_uj": PICO * sum(one.decision_energy(table.actions) for one in told),
         "saved_energy_uj": PICO * sum(one.saved_energy(table.actions) for one in told),
     }
-
-
-def _rms(works: tuple[Work, ...], exact: tuple[NDArray[np.float64], ...]) -> float:
-    """Root mean square of the difference over that of the exact output."""
-    wrong = sum(float(np.square(work.output - wanted).sum()) for work, wanted in zip(works, exact, strict=True))
-    whole = sum(float(np.square(wanted).sum()) for wanted in exact)
-    return float(np.sqrt(wrong / whole)) if whole else 0.0

@@ -1,7 +1,9 @@
 """Q, K and V for a comparison: drawn from a seed in the shape of BERT-Base's heads, or a user's own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +123,14 @@ def _finite(path: str | Path, name: str, array: NDArray[np.generic]) -> NDArray[
         index = [int(i) for i in np.unravel_index(int(np.argmax(unfit)), numbers.shape)]
         raise OperandError(f"{path}: {name}{index} is {numbers[tuple(index)]}; need finite numbers of float32")
     return numbers if numbers.ndim == 4 else numbers[None]
+
+
+def rms_rel_error(outputs: Sequence[NDArray[Any]], exact: Sequence[NDArray[np.float64]]) -> float:
+    """Root mean square of the difference over that of the exact output, over all layers."""
+    pairs = zip(outputs, exact, strict=True)
+    wrong = sum(float(np.square(output - wanted).sum()) for output, wanted in pairs)
+    whole = sum(float(np.square(wanted).sum()) for wanted in exact)
+    return float(np.sqrt(wrong / whole)) if whole else 0.0
 
 
 _ROWS = 512

@@ -134,14 +134,12 @@ class Accelerator(ABC, Generic[UnitT]):
     """Name and publication, for tables and figures."""
     spec: type[UnitT]
     """Spec of its YAML."""
-    actions: ClassVar[Mapping[str, str]] = {}
-    """Actions that its energy is counted in beyond the common ones, and what one of each is."""
     takes_padding: ClassVar[bool] = False
     """Whether it heeds `Operands.real_length`."""
     knob: ClassVar[Knob | None] = None
     """What `accelsim attention compare` solves; None when the YAML's ratios say directly what is kept."""
     ratio: ClassVar[Knob | None] = None
-    """Where there is no knob, the key of the YAML that says what is kept; nothing is kept beyond it at its low end."""
+    """Where there is no knob, the key of the YAML that says what is kept, for studies that vary it."""
 
     @abstractmethod
     def multipliers(self, unit: UnitT) -> tuple[Multipliers, ...]:
