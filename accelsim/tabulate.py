@@ -27,6 +27,7 @@ from accelsim.pruning.patterns import tile_part
 from accelsim.pruning.recorded import TILES_SUFFIX
 from accelsim.results import Result
 from accelsim.results.metrics import accuracy, quality
+from accelsim.tile_table import tile_table
 
 PRODUCTS = ("integer", "cross", "fraction", "score", "value")
 """Kinds of products that the attention unit counts apart; `score` are whole ones, of dense attention."""
@@ -53,6 +54,7 @@ def tabulate(
             columns=["component", "action", "count", "energy_uj", "source"],
         ),
         output=execution.output,
+        tiles=tile_table(run, config.hardware.gpu),
         masks=_masks(plan, execution),
         provenance={
             "accelsim": version("accelsim"),

@@ -18,6 +18,8 @@ from accelsim.results.tables import OPTIONAL, REQUIRED, canonical, parquet_bytes
 _DOCUMENT = "result.json"
 _ARRAYS = "arrays.npz"
 _MASK = "masks/"
+_BULK = ("tiles",)
+"""Tables that are saved and stand in no document."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,8 @@ class Result:
     """The workload's output; None without values."""
     per_input: pd.DataFrame | None = None
     """A row for each input timed by itself; None unless that was asked for."""
+    tiles: pd.DataFrame | None = None
+    """A row for each cell of a grid over the output tiles of each product; None of older results."""
     masks: dict[str, np.ndarray] = field(default_factory=dict)
     """Which weights, blocks and heads were kept, by name."""
     provenance: dict[str, object] = field(default_factory=dict)
@@ -90,7 +94,7 @@ class Result:
 
     def document(self) -> dict[str, object]:
         """The run as a JSON document (`accelsim.results.schema.RUN_SCHEMA`): the summary's keys at the top level."""
-        names = ("account", "units", "energy", *self._optional())
+        names = ("account", "units", "energy", *(name for name in self._optional() if name not in _BULK))
         tables = {name: records(getattr(self, name)) for name in names}
         return {"schema_version": SCHEMA_VERSION, **self.summary, **tables, "provenance": self.provenance}
 

@@ -48,6 +48,13 @@ OPTIONAL: dict[str, dict[str, str]] = {
         "latency_us": "Of this input by itself, at a batch of one.",
         "energy_uj": "Likewise.",
     },
+    "tiles": {
+        "kernel": "Name of the product, as in kernels.",
+        "row": "Of a cell of the grid over its output tiles.",
+        "column": "Likewise.",
+        "kept_share": "Multiply-accumulates that count, of those that dense weights would need.",
+        "duration_us": "Of a thread block of the cell, on average.",
+    },
 }
 """Tables that a result may lack, with the columns that they have."""
 
