@@ -40,12 +40,24 @@ def read_sweep(name_or_path: str | os.PathLike[str], *, many: bool = False) -> S
     document = open_document("workloads/sweeps", name_or_path)
     file = document.place(("kind",)).file
     sweep = Sweep(build(SweepSpec, document, "sweep"), None if file is None else file.parent)
-    for part in ("grid", "zip"):
-        for axis, given in getattr(sweep.spec, part).items():
-            _check_values(document, part, axis, given)
-    _check_shape(sweep, document, many)
-    _check_axes(sweep, document)
+    check_axes(sweep, document)
+    _check_size(sweep, document, many)
     return sweep
+
+
+def check_axes(sweep: Sweep, document: Document) -> None:
+    """Refuse axes that a sweep cannot have: all that `read_sweep` says of them but how many points they may make.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    document : Document
+        Whose places are told; it has the grid under `sweep.grid_key`.
+    """
+    for axis, given in [*sweep.spec.grid.items(), *sweep.spec.zip.items()]:
+        _check_values(document, sweep.part(axis), axis, given)
+    _check_shape(sweep, document)
+    _check_paths(sweep, document)
 
 
 def _check_values(document: Document, part: str, axis: str, given: object) -> None:
@@ -61,26 +73,29 @@ def _check_values(document: Document, part: str, axis: str, given: object) -> No
         at = document.place((part, axis, index))
         if isinstance(value, (dict, list)):
             raise ConfigError(f"{at}: {part}.{axis}.{index}: values of an axis are numbers, texts, true, false or null")
-        if part == "grid" and (type(value), value) in seen:
+        if part != "zip" and (type(value), value) in seen:
             raise ConfigError(f"{at}: {part}.{axis}: {value!r} stands twice")
         seen.add((type(value), value))
 
 
-def _check_shape(sweep: Sweep, document: Document, many: bool) -> None:
+def _check_shape(sweep: Sweep, document: Document) -> None:
     spec = sweep.spec
     if not sweep.axes:
-        raise ConfigError(f"{document.place(())}: sweep: has no axis; give grid or zip")
+        raise ConfigError(f"{document.place(())}: sweep: has no axis; give {sweep.grid_key} or zip")
     for axis in spec.zip:
         if axis in spec.grid:
-            raise ConfigError(f"{document.place(('zip', axis))}: zip.{axis}: stands in grid too")
+            raise ConfigError(f"{document.place(('zip', axis))}: zip.{axis}: stands in {sweep.grid_key} too")
     lengths = {axis: len(sweep.values[axis]) for axis in spec.zip}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{axis} has {length}" for axis, length in lengths.items())
         raise ConfigError(f"{document.place(('zip',))}: zip: lists must be of one length; {found}")
     _check_steps(sweep, document)
+
+
+def _check_size(sweep: Sweep, document: Document, many: bool) -> None:
     if len(sweep) > MAX_POINTS and not many:
         raise ConfigError(
-            f"{document.place(('grid',) if spec.grid else ('zip',))}: sweep: {len(sweep)} points; at most {MAX_POINTS} "
+            f"{document.place((sweep.part(sweep.axes[0]),))}: sweep: {len(sweep)} points; at most {MAX_POINTS} "
             "are allowed unless --yes says that so many are meant"
         )
 
@@ -96,7 +111,7 @@ def _check_steps(sweep: Sweep, document: Document) -> None:
         seen.add(typed)
 
 
-def _check_axes(sweep: Sweep, document: Document) -> None:
+def _check_paths(sweep: Sweep, document: Document) -> None:
     """Load what every point stands on once."""
     machines = [_loaded(load_hardware, sweep, at, name) for at, name in _taken(sweep, document, "hardware")]
     loads = [_loaded(load_workload, sweep, at, name) for at, name in _taken(sweep, document, "workload")]
@@ -108,7 +123,7 @@ def _check_axes(sweep: Sweep, document: Document) -> None:
     }
     meant: dict[str, str] = {}
     for axis in sweep.axes:
-        part = "grid" if axis in sweep.spec.grid else "zip"
+        part = sweep.part(axis)
         place = document.place((part, axis))
         problem = _problem(axis, roots)
         if problem:
@@ -135,7 +150,7 @@ def _check_sparsity(sweep: Sweep, document: Document) -> None:
     """`sparsity` is short for the scheme's own; a sweep names one of them."""
     own = [axis for axis in sweep.axes if axis in {f"{pattern}.sparsity" for pattern in PATTERN_OPTIONS}]
     if own and "sparsity" in sweep.axes:
-        part = "grid" if own[0] in sweep.spec.grid else "zip"
+        part = sweep.part(own[0])
         raise ConfigError(
             f"{document.place((part, own[0]))}: {part}.{own[0]}: is what axis sparsity is short for; keep one of them"
         )
@@ -143,9 +158,8 @@ def _check_sparsity(sweep: Sweep, document: Document) -> None:
 
 def _taken(sweep: Sweep, document: Document, name: str) -> list[tuple[Place, Any]]:
     """What one of `NAMES` is over the sweep, each with its place."""
-    for part in ("grid", "zip"):
-        if name in getattr(sweep.spec, part):
-            return [(document.place((part, name, index)), value) for index, value in enumerate(sweep.values[name])]
+    if name in sweep.values:
+        return [(document.place((sweep.part(name), name, index)), one) for index, one in enumerate(sweep.values[name])]
     return [(document.place((name,)), getattr(sweep.spec, name))]
 
 

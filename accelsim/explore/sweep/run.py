@@ -174,10 +174,17 @@ class Flight:
     workers : Workers
     evaluate : callable
         From a point to its record.
+    seconds : float, optional
+        That a point takes, where it is known from others.
     """
 
     def __init__(
-        self, points: Iterator[Point], remaining: int, workers: Workers, evaluate: Callable[[Point], Record]
+        self,
+        points: Iterator[Point],
+        remaining: int,
+        workers: Workers,
+        evaluate: Callable[[Point], Record],
+        seconds: float | None = None,
     ) -> None:
         self._points = points
         self._remaining = remaining
@@ -186,8 +193,8 @@ class Flight:
         self._pending: dict[Future[tuple[list[Record], float]], Chunk] = {}
         self._suspects: deque[Point] = deque()
         """Points that were in flight when a worker died; each runs by itself, so that the one to blame is known."""
-        self._seconds: float | None = None
-        """That a point takes."""
+        self.seconds = seconds
+        """That a point takes; None before the first."""
         self._deaths = 0
         """How often workers had to be started again."""
 
@@ -217,11 +224,11 @@ class Flight:
                 self._submit((self._suspects.popleft(),))
             return True
         # The first point goes alone: it compiles kernels that are not in Numba's cache, once for all workers.
-        free = 1 if self._workers.alone or self._seconds is None else 2 * self._workers.count()
+        free = 1 if self._workers.alone or self.seconds is None else 2 * self._workers.count()
         while len(self._pending) < free and self._remaining:
             size = 1
             if not self._workers.alone:
-                size = chunk_size(self._seconds, self._remaining, self._workers.count())
+                size = chunk_size(self.seconds, self._remaining, self._workers.count())
             chunk = tuple(islice(self._points, size))
             if not chunk:
                 self._remaining = 0
@@ -246,7 +253,7 @@ class Flight:
     def _begin_again(self) -> None:
         """Start workers in place of dead ones."""
         self._deaths += 1
-        if self._seconds is None and self._deaths >= _HOPELESS:
+        if self.seconds is None and self._deaths >= _HOPELESS:
             raise ResultError(
                 f"workers ended {self._deaths} times before one had run a point; take --workers 1 to see why (a script "
                 "that starts workers has to do so below if __name__ == '__main__')"
@@ -277,7 +284,7 @@ class Flight:
             yield from self._lose([chunk], "its workers ended, perhaps for lack of memory")
         else:
             each = seconds / len(chunk)
-            self._seconds = each if self._seconds is None else 0.7 * self._seconds + 0.3 * each
+            self.seconds = each if self.seconds is None else 0.7 * self.seconds + 0.3 * each
             yield chunk.points, records
 
     def _lose(self, chunks: Sequence[Chunk], why: str) -> Iterator[Done]:

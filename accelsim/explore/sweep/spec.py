@@ -59,6 +59,8 @@ class Sweep:
     spec: SweepSpec
     folder: Path | None
     """Where its file lies; paths in it are relative to that."""
+    grid_key: str = "grid"
+    """Under what its file has the grid."""
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -75,6 +77,10 @@ class Sweep:
         """Values of each axis of the grid, and the number of steps of `zip`, if there are any."""
         steps = [len(self.values[next(iter(self.spec.zip))])] if self.spec.zip else []
         return (*(len(self.values[axis]) for axis in self.spec.grid), *steps)
+
+    def part(self, axis: str) -> str:
+        """Under what its file has an axis."""
+        return self.grid_key if axis in self.spec.grid else "zip"
 
     def __len__(self) -> int:
         return math.prod(self._lengths)

@@ -52,7 +52,9 @@ class Store:
         """The folder; None when records are kept only while the process runs."""
 
     @classmethod
-    def open(cls, path: Path | None, identity: Mapping[str, object], axes: Sequence[str] = ()) -> "Store":
+    def open(
+        cls, path: Path | None, identity: Mapping[str, object], axes: Sequence[str] = (), what: str = "sweep"
+    ) -> "Store":
         """The store of the sweep that `identity` describes, made if the folder is missing or empty.
 
         Parameters
@@ -63,6 +65,8 @@ class Store:
             What makes the sweep this one and no other, as JSON holds it.
         axes : sequence of str
             Of the sweep.
+        what : str
+            What messages call it.
 
         Raises
         ------
@@ -72,20 +76,20 @@ class Store:
         """
         if path is None:
             store = cls(sqlite3.connect(""), None, None)
-            store._begin(identity, axes)
+            store._begin(identity, axes, what)
             return store
         lock: sqlite3.Connection | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
             _refuse_foreign(path)
-            lock = _locked(path)
+            lock = _locked(path, what)
             store = cls(_connected(path / POINTS), lock, path)
-            store._begin(identity, axes)
+            store._begin(identity, axes, what)
             if not (path / IDENTITY).exists():
                 write_file(path / IDENTITY, json_text(identity).encode())
         except (OSError, sqlite3.Error) as error:
             _close(lock)
-            raise ResultError(f"cannot keep a sweep in {path}: {_reason(error)}") from error
+            raise ResultError(f"cannot keep a {what} in {path}: {_reason(error)}") from error
         except ResultError:
             _close(lock)
             raise
@@ -108,13 +112,13 @@ class Store:
         _close(self._database)
         _close(self._lock)
 
-    def _begin(self, identity: Mapping[str, object], axes: Sequence[str]) -> None:
+    def _begin(self, identity: Mapping[str, object], axes: Sequence[str], what: str) -> None:
         """Make the tables, all in one transaction, or check that those there are of this sweep."""
         with _told(self):
             database = self._database
             ours = self.path is not None and _is_ours(database, self.path / POINTS)
             if self.path is not None and ours:
-                _refuse_other(self.path, _meta(database, "identity"), identity)
+                _refuse_other(self.path, _meta(database, "identity"), identity, what)
             database.execute("PRAGMA journal_mode = WAL")
             # A row outlives the process; the last ones may be lost where the power fails, and nothing else.
             database.execute("PRAGMA synchronous = NORMAL")
@@ -163,15 +167,18 @@ class Store:
 
     def done(self, keys: Sequence[str]) -> set[str]:
         """Keys of points that need not run again: all but those that ended with a mistake of ours."""
-        found: set[str] = set()
+        return {key for (key,) in self._of_done("key", keys)}
+
+    def found(self, keys: Sequence[str]) -> dict[str, Record]:
+        """Records of the points that `done` names, by key."""
+        return {key: json.loads(record) for key, record in self._of_done("key, record", keys)}
+
+    def _of_done(self, columns: str, keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
         for begin in range(0, len(keys), _BATCH):
             part = keys[begin : begin + _BATCH]
             marks = ", ".join("?" * len(part))
-            rows = self._database.execute(
-                f"SELECT key FROM points WHERE key IN ({marks}) AND NOT {_OURS_TO_MEND}", part
-            )
-            found.update(key for (key,) in rows)
-        return found
+            query = f"SELECT {columns} FROM points WHERE key IN ({marks}) AND NOT {_OURS_TO_MEND}"
+            yield from self._database.execute(query, part).fetchall()
 
     def finished(self) -> int:
         """Number of points that need not run again."""
@@ -263,7 +270,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=30, isolation_level=None)
 
 
-def _locked(path: Path) -> sqlite3.Connection:
+def _locked(path: Path, what: str) -> sqlite3.Connection:
     """A lock on the folder: an exclusive transaction on a database that stays empty."""
     lock = sqlite3.connect(path / LOCK, timeout=0, isolation_level=None)
     try:
@@ -271,7 +278,7 @@ def _locked(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         lock.close()
         if "locked" in str(error):
-            raise ResultError(f"another sweep is running in {path}; wait for it, or name another folder") from None
+            raise ResultError(f"another {what} is running in {path}; wait for it, or name another folder") from None
         raise
     return lock
 
@@ -318,20 +325,20 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
-def _refuse_other(path: Path, found: str, identity: Mapping[str, object]) -> None:
+def _refuse_other(path: Path, found: str, identity: Mapping[str, object], what: str) -> None:
     """Raise unless the identity in the store is the wanted one; the version comes first, since it changes much."""
     held, wanted = json.loads(found), json.loads(json_text(identity))
     if held == wanted:
         return
     if held.get("accelsim") != wanted.get("accelsim"):
         raise ResultError(
-            f"{path} holds a sweep of accelsim {held.get('accelsim')}, and this is {wanted.get('accelsim')}, whose "
+            f"{path} holds a {what} of accelsim {held.get('accelsim')}, and this is {wanted.get('accelsim')}, whose "
             "results may differ; name another folder"
         )
     differing = [key for key in sorted(set(held) | set(wanted)) if held.get(key) != wanted.get(key)]
     if differing == ["content"]:
         raise ResultError(f"{path} holds results of files that have changed since; name another folder")
-    raise ResultError(f"{path} holds another sweep ({', '.join(differing)} differ); name another folder")
+    raise ResultError(f"{path} holds another {what} ({', '.join(differing)} differ); name another folder")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,7 +97,7 @@ class LocalProcesses(Workers):
 
     def _started(self, count: int) -> Executor:
         before = set(multiprocessing.active_children())
-        executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=begin_worker)
+        executor = ProcessPoolExecutor(count, _context(), initializer=begin_worker)
         with one_thread():  # children take their environment when they start, which is when there is work for them
             for _ in range(count):
                 executor.submit(load_kernels)
@@ -112,6 +113,18 @@ class LocalProcesses(Workers):
         if now:
             for child in self._children:
                 child.terminate()
+
+
+def _context() -> BaseContext:
+    """How processes start: forked from one that has loaded what points need, where the system can; else afresh.
+
+    That one has a single thread, which this process may not have, so that to fork it is safe.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["accelsim.explore.sweep.warm"])
+    return context
 
 
 class Cluster(Workers):
@@ -252,5 +265,5 @@ def begin_worker() -> None:
 
 
 def load_kernels() -> None:
-    """Import what points need, while the first of them runs elsewhere."""
-    import accelsim.explore.sweep.reuse  # noqa: F401
+    """Load what points need, while the first of them runs elsewhere; processes that were forked have it already."""
+    import accelsim.explore.sweep.warm  # noqa: F401
