@@ -1,11 +1,9 @@
-"""Every pattern against the published procedure, and what holds for all of them."""
+"""What holds for the masks of every pattern."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from accelsim.config.patterns import (
     PATTERNS,
@@ -24,97 +22,12 @@ from accelsim.pruning.patterns import BUILDERS, as_mask, check_mask, prune, prun
 from accelsim.pruning.ranking import highest, kept_count
 from accelsim.pruning.report import tiles_of
 from accelsim.pruning.scores import taylor
-from accelsim.pruning.tile_wise import tile_wise_masks
-from tests.pruning import published
+from tests.pruning.layers import LAYERS, dense_of, weights_of
 
 shapes = st.tuples(st.integers(1, 70), st.integers(1, 70))
 sparsities = st.floats(0.0, 0.9)
 seeds = st.integers(0, 99)
 thresholds = st.sampled_from(["global", "per_layer"])
-
-
-def weights_of(seed: int, *shape: int) -> NDArray[np.float64]:
-    """Distinct, and below 1."""
-    return np.random.default_rng(seed).uniform(-1, 1, size=shape)
-
-
-LAYERS = {"first": weights_of(1, 48, 64), "second": 0.8 * weights_of(2, 80, 40)}
-
-
-def dense_of(pattern: Pattern, layers: dict[str, NDArray[np.float64]]) -> list[NDArray[np.bool_]]:
-    return [mask.to_dense() for mask in prune(layers, pattern).values()]
-
-
-def expect(pattern: Pattern, masks: list[NDArray[np.bool_]]) -> None:
-    for found, expected in zip(dense_of(pattern, LAYERS), masks, strict=True):
-        np.testing.assert_array_equal(found, expected)
-
-
-@pytest.mark.parametrize("sparsity", [0.3, 0.5, 0.75, 0.9])
-class TestPublished:
-    """Global thresholds over two layers of unequal scale and shape, ragged for most tiles and blocks."""
-
-    weights = list(LAYERS.values())
-
-    def test_element_wise(self, sparsity: float) -> None:
-        pattern = ElementWisePattern(sparsity=sparsity, threshold="global")
-        expect(pattern, published.element_wise(self.weights, sparsity))
-
-    @pytest.mark.parametrize("vector", [16, 12])
-    def test_vector_wise(self, sparsity: float, vector: int) -> None:
-        pattern = VectorWisePattern(sparsity=sparsity, vector=vector)
-        expect(pattern, published.vector_wise(self.weights, sparsity, vector))
-
-    @pytest.mark.parametrize("block", [(32, 32), (8, 16), (1, 7)])
-    def test_block_wise(self, sparsity: float, block: tuple[int, int]) -> None:
-        pattern = BlockWisePattern(sparsity=sparsity, block_rows=block[0], block_columns=block[1], threshold="global")
-        expect(pattern, published.block_wise(self.weights, sparsity, block))
-
-    @pytest.mark.parametrize("stages", [1, 2])
-    @pytest.mark.parametrize("granularity", [4, 24, 40])
-    def test_tile_wise(self, sparsity: float, granularity: int, stages: int) -> None:
-        pattern = TileWisePattern(sparsity=sparsity, granularity=granularity, stages=stages, threshold="global")
-        expect(pattern, published.tile_wise(self.weights, sparsity, granularity, stages))
-
-    @pytest.mark.parametrize("stages", [1, 2])
-    @pytest.mark.parametrize("delta", [0.01, 0.05])
-    def test_tile_element_wise(self, sparsity: float, delta: float, stages: int) -> None:
-        pattern = TileElementWisePattern(
-            sparsity=sparsity, delta=delta, granularity=16, stages=stages, threshold="global"
-        )
-        expect(pattern, published.tile_element_wise(self.weights, sparsity, delta, 16, stages))
-
-    @pytest.mark.parametrize("vector", [4, 16])
-    @pytest.mark.parametrize("granularity", [1, 8, 40])
-    def test_tile_vector_wise(self, sparsity: float, vector: int, granularity: int) -> None:
-        pattern = TileVectorWisePattern(sparsity=sparsity, vector=vector, granularity=granularity, threshold="global")
-        expect(pattern, published.tile_vector_wise(self.weights, sparsity, vector, granularity))
-
-
-@pytest.mark.parametrize(("n", "m"), [(2, 4), (1, 4), (3, 7), (5, 5), (1, 1)])
-def test_n_of_m(n: int, m: int) -> None:
-    pattern = NMPattern(n=n, m=m)
-    expect(pattern, [published.in_groups(np.abs(w), m, n) for w in LAYERS.values()])
-    assert pattern.is_hardware == ((n, m) == (2, 4))
-
-
-RETAINED = {
-    0.50: (1.146, 1.263, 1.332, 1.371, 1.393),
-    0.75: (1.470, 1.682, 1.822, 1.905, 1.952),
-    0.90: (2.128, 2.516, 2.788, 2.958, 3.056),
-}
-"""Norm of all weights over that of the kept ones, of rows of tiles of 2, 8, 32, 128 and 512 columns, 1024 x 1024:
-``l2NormRatio`` in AutoSchedule/Outputs of github.com/guanrenyang/TW_TVM at 2c0da5b. Its weights are random; that they
-are uniform is our inference, as normal ones miss by 1 to 18 %."""
-
-
-@pytest.mark.parametrize("sparsity", RETAINED)
-def test_published_norms_of_tile_wise_weights(sparsity: float) -> None:
-    weights = weights_of(0, 1024, 1024)
-    for granularity, expected in zip((2, 8, 32, 128, 512), RETAINED[sparsity], strict=True):
-        pattern = TileWisePattern(sparsity=sparsity, granularity=granularity, stages=1)
-        (mask,) = dense_of(pattern, {"w": weights})
-        assert np.linalg.norm(weights) / np.linalg.norm(weights[mask]) == pytest.approx(expected, rel=0.0025)
 
 
 def patterns(sparsity: float, granularity: int, threshold: str) -> list[Pattern]:
@@ -296,11 +209,6 @@ def test_what_vectors_and_tiles_take_each(sparsity: float, vector: int, tiles: f
     assert pattern.is_hardware == (vector == 4 and sparsity >= 0.5)
 
 
-def test_tile_wise_as_the_function_that_runs_use() -> None:
-    masks = tile_wise_masks(LAYERS, 0.75, 16, "global")
-    expect(TileWisePattern(granularity=16, threshold="global"), [mask.to_dense() for mask in masks.values()])
-
-
 def test_a_global_threshold_takes_more_from_a_deep_layer() -> None:
     """A column's norm is divided by k, not by its root: of equal weights, those of the larger k score lower."""
     layers = {"wide": weights_of(1, 64, 64), "deep": weights_of(2, 1024, 64)}
@@ -362,122 +270,6 @@ def test_kept_count_is_the_percentile_s(units: int, share: float) -> None:
     scores = np.arange(units, dtype=np.float64)
     above = int((scores > np.percentile(scores, 100 * share)).sum())
     assert abs(kept_count(units, share) - above) <= (1 if abs(share * (units - 1) % 1 - 0.5) > 0.499 else 0)
-
-
-class TestErrors:
-    """What is wrong, where, and what is allowed."""
-
-    @pytest.mark.parametrize("kind", PATTERNS)
-    def test_weights_that_no_ranking_can_place(self, kind: str) -> None:
-        weights = weights_of(0, 8, 200)
-        weights[3, 5] = np.nan
-        with pytest.raises(OperandError, match=r"ffn\[3, 5\] is nan"):
-            prune({"good": weights_of(1, 8, 200), "ffn": weights}, PATTERNS[kind]())
-
-    @pytest.mark.parametrize("weights", [np.zeros((0, 4)), np.zeros((4, 0)), np.ones(4), np.ones((2, 2, 2))])
-    def test_no_matrix(self, weights: NDArray[np.float64]) -> None:
-        with pytest.raises(OperandError, match="matrix"):
-            prune({"w": weights}, ElementWisePattern())
-
-    @pytest.mark.parametrize("kind", ["tile_wise", "tile_element_wise", "tile_vector_wise"])
-    def test_tiles_wider_than_a_layer(self, kind: str) -> None:
-        with pytest.raises(OperandError, match=r"second: granularity 64 exceeds its 40 columns"):
-            prune(LAYERS, PATTERNS[kind].model_validate({"granularity": 64}))
-
-    @pytest.mark.parametrize("sparsity", [-0.1, 1.0, 75.0, float("nan")])
-    @pytest.mark.parametrize("kind", [kind for kind in PATTERNS if kind != "n_m"])
-    def test_sparsity_out_of_range(self, kind: str, sparsity: float) -> None:
-        with pytest.raises(ValidationError):
-            PATTERNS[kind].model_validate({"sparsity": sparsity})
-
-    @pytest.mark.parametrize(
-        ("kind", "options", "message"),
-        [
-            ("n_m", {"n": 5, "m": 4}, "n is at most m"),
-            ("vector_wise", {"sparsity": 0.95}, "keep nothing at sparsity 0.95; at most 0.9375"),
-            ("tile_element_wise", {"sparsity": 0.97}, "below 1"),
-            ("tile_wise", {"stages": 1, "apriori_blocks": 2}, "no column is pruned"),
-            ("tile_vector_wise", {"vector": 8}, "allowed: 4, 16"),
-            ("tile_vector_wise", {"vector": 16, "sparsity": 0.999}, "keep nothing"),
-        ],
-    )
-    def test_impossible_patterns(self, kind: str, options: dict[str, object], message: str) -> None:
-        with pytest.raises(ValidationError, match=message):
-            PATTERNS[kind].model_validate(options)
-
-    def test_gradients(self) -> None:
-        taylor_pattern = ElementWisePattern(score="taylor")
-        with pytest.raises(OperandError, match="needs gradients"):
-            prune(LAYERS, taylor_pattern)
-        with pytest.raises(OperandError, match="score is magnitude"):
-            prune(LAYERS, ElementWisePattern(), LAYERS)
-        with pytest.raises(OperandError, match="no gradients of second; there are first"):
-            prune(LAYERS, taylor_pattern, {"first": LAYERS["first"]})
-        with pytest.raises(OperandError, match=r"gradients of second have shape \[2, 2\]"):
-            prune(LAYERS, taylor_pattern, LAYERS | {"second": np.ones((2, 2))})
-        bad = LAYERS["second"].copy()
-        bad[1, 2] = np.inf
-        with pytest.raises(OperandError, match=r"gradients of second\[1, 2\] is inf"):
-            prune(LAYERS, taylor_pattern, LAYERS | {"second": bad})
-
-    def test_stages(self) -> None:
-        with pytest.raises(OperandError, match="cannot be pruned in stages"):
-            list(prune_in_stages(LAYERS, NMPattern(), [0.5]))
-        with pytest.raises(OperandError, match=r"stage of sparsity 0.99: vectors of 16 keep nothing"):
-            list(prune_in_stages(LAYERS, VectorWisePattern(), [0.5, 0.99]))
-
-    @pytest.mark.parametrize(
-        ("pattern", "row", "column", "message"),
-        [
-            (VectorWisePattern(), 20, 3, r"layer: not vector-wise: column 3 keeps 5 of rows 16 to 31; at most 4 of 16"),
-            (NMPattern(), 47, 3, r"layer: not 2:4: column 3 keeps 3 of rows 44 to 47; at most 2 of 4"),
-            (BlockWisePattern(block_rows=16, block_columns=16), 20, 3, "around row 16, column 0 is kept in part"),
-            (TileWisePattern(granularity=16), 20, 3, "layer: not tile-wise at granularity 16.*Row 20"),
-            (TileVectorWisePattern(granularity=16), 20, 3, "layer: tile 0, counted along its kept rows: column 3"),
-        ],
-    )
-    def test_a_weight_too_many(self, pattern: Pattern, row: int, column: int, message: str) -> None:
-        dense = np.zeros((48, 64), dtype=np.bool_)
-        if isinstance(pattern, VectorWisePattern):
-            dense[16:20] = True
-        elif isinstance(pattern, NMPattern):
-            dense[44:46] = True
-        elif isinstance(pattern, TileVectorWisePattern):
-            dense[18:20, :16] = True
-        elif isinstance(pattern, TileWisePattern):
-            dense[0, :16] = True
-        check_mask(pattern, dense, "layer")
-        dense[row, column] = True
-        with pytest.raises(OperandError, match=message):
-            check_mask(pattern, dense, "layer")
-
-    def test_masks_that_are_none(self) -> None:
-        for mask in (np.ones((2, 2)), np.ones(2, dtype=np.bool_), np.ones((0, 2), dtype=np.bool_)):
-            with pytest.raises(OperandError, match="layer: a mask is a bool matrix"):
-                check_mask(ElementWisePattern(), mask, "layer")  # type: ignore[arg-type]
-
-    def test_tiles_that_do_not_belong_to_the_mask(self) -> None:
-        whole, none = np.ones((8, 8), dtype=np.bool_), np.zeros((8, 8), dtype=np.bool_)
-        pattern = TileElementWisePattern(granularity=4)
-        with pytest.raises(OperandError, match="tiles, which are missing"):
-            check_mask(pattern, whole)
-        with pytest.raises(OperandError, match="tiles keep row 0, column 0, which the mask prunes"):
-            check_mask(pattern, none, tiles=whole)
-        with pytest.raises(OperandError, match="keeps row 0, column 0, which its tiles prune"):
-            check_mask(TileVectorWisePattern(granularity=4), whole, tiles=none)
-        broken = whole.copy()
-        broken[3, 2] = False
-        with pytest.raises(OperandError, match=r"tiles: not tile-wise.*Row 3"):
-            check_mask(pattern, whole, tiles=broken)
-
-
-def test_hidden_rows_of_narrow_tiles_need_their_tiles() -> None:
-    """In tiles of one column 2:4 leaves half of the rows without a trace; the tiles tell how vectors were counted."""
-    pattern = TileVectorWisePattern(sparsity=0.5, granularity=1)
-    mask = prune({"w": weights_of(3, 32, 4)}, pattern)["w"]
-    check_mask(pattern, mask.to_dense(), tiles=tile_part(mask))
-    with pytest.raises(OperandError, match="tile 0, counted along its kept rows"):
-        check_mask(pattern, mask.to_dense())
 
 
 def test_every_pattern_has_a_builder_and_a_kind() -> None:
