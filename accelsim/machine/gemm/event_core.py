@@ -16,6 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 Table = NDArray[np.int64]
+Flag = int | None
+"""None where nothing is recorded: Numba leaves out at compile time what that rules out, so that it costs nothing."""
 
 # Kinds of events, in their order within a tick
 RETIRE, ACTIVATE, BEGIN, READY, ISSUE, END = range(6)
@@ -23,21 +25,28 @@ RETIRE, ACTIVATE, BEGIN, READY, ISSUE, END = range(6)
 # Causes, as in `program.Cause`
 LAUNCH, PROLOGUE, COMPUTE, SHARED, CONFLICT, L2, DRAM, EPILOGUE, IMBALANCE, TAIL = range(10)
 
+# What a record tells beside causes of SMs, as in `record.Phase`, and the servers whose use it holds
+BLOCK_PROLOGUE, BLOCK_WAIT, BLOCK_EPILOGUE = 10, 11, 12
+CORE_USE, L2_USE, DRAM_USE, USES = range(4)
+
 # Header: the machine; where rows begin (LEAVES: the first leaf of the tree); what changes
 MAX_BLOCKS, SM_SHARED, SM_REGISTERS, SM_THREADS, L2_CAPACITY, L2_LATENCY, DRAM_LATENCY, SETUP = range(8)
 SMS, SLOTS, RINGS, LAUNCHES, QUEUE, BLOCKS, TILES, ANCHOR, SPANS, CHANNELS, TREE, LEAVES, SLOT_COUNT = range(8, 21)
 ACTIVE, DONE, QUEUE_HEAD, QUEUE_TAIL, L2_FREE, L2_USED, L2_BUSY, DRAM_READ, DRAM_WRITE, EVENTS = range(21, 31)
 WRITE_BACKLOG = 31
-HEADER = 32
+RECORD, RECORD_NEXT, RECORD_END, RECORDS_LOST, BINS, BIN_COUNT, BIN_TICKS = range(32, 39)
+HEADER = 39
 
-# An SM; BOOKED: time before it is in the account, and the tensor core is free from it on; TIME: a column for each cause
-BOOKED, PORT_FREE, EPILOGUE_FREE, RESIDENT, WORKING, SHARED_USED, REGISTERS_USED, THREADS_USED, TIME = range(9)
+# An SM; BOOKED: time before it is in the account, and the tensor core is free from it on; SAMPLED: whether what it does
+# is recorded; TIME: a column for each cause
+BOOKED, PORT_FREE, EPILOGUE_FREE, RESIDENT, WORKING, SHARED_USED, REGISTERS_USED, THREADS_USED = range(8)
+SAMPLED, TIME = 8, 9
 SM_COLUMNS = TIME + 10
 
 # A slot of an SM for a thread block; CHUNK: its next chunk to compute; RING: its first row for chunks in flight; DEPTH:
-# how many of these it uses; NEXT: the row of the next chunk
-BLOCK, CHUNK, COMPUTE_END, L2_END, AT_EPILOGUE, RING, DEPTH, NEXT = range(8)
-SLOT_COLUMNS = 8
+# how many of these it uses; NEXT: the row of the next chunk; CORE_END: when it left the tensor core, where recorded
+BLOCK, CHUNK, COMPUTE_END, L2_END, AT_EPILOGUE, RING, DEPTH, NEXT, CORE_END = range(9)
+SLOT_COLUMNS = 9
 
 # A chunk in flight: arrival of its first k-step and of all of it, and the same had every tile been in L2
 FIRST, LAST, L2_FIRST, L2_LAST = range(4)
@@ -63,6 +72,10 @@ FIRST_TILE, TILE_COUNT = range(2)
 CHANNEL_FREE, CHANNEL_BUSY = range(2)
 TICK, KEY = range(2)
 PAIR = 2
+
+# A record of what a sampled SM, or a thread block on it, does
+R_SM, R_WHAT, R_BLOCK, R_BEGIN, R_END = range(5)
+RECORD_COLUMNS = 5
 
 SLOT_BITS, BLOCK_BITS, SM_BITS = 12, 32, 16
 KIND_SHIFT = SLOT_BITS + BLOCK_BITS + SM_BITS
@@ -98,6 +111,37 @@ def set_launch(d: Table, launch: int, tick: int) -> None:
     _set(d, d[SLOT_COUNT] + index, tick, _key(ACTIVATE, 0, index, 0))
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _record(d: Table, sm: int, what: int, block: int, begin: int, end: int) -> None:
+    """Note what a sampled SM does, or the thread block in row `block` (-1 for none); what finds no room is counted."""
+    row = d[RECORD_NEXT]
+    if row >= d[RECORD_END]:
+        d[RECORDS_LOST] += 1
+        return
+    d[row + R_SM] = (sm - d[SMS]) // SM_COLUMNS
+    d[row + R_WHAT] = what
+    d[row + R_BLOCK] = -1 if block < 0 else (block - d[BLOCKS]) // BLOCK_COLUMNS
+    d[row + R_BEGIN] = begin
+    d[row + R_END] = end
+    d[RECORD_NEXT] = row + RECORD_COLUMNS
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _use(d: Table, server: int, begin: int, end: int) -> None:
+    """Add a service to the bins of its kind of server; bins that do not reach so far become twice as long."""
+    count = d[BIN_COUNT]
+    while end > count * d[BIN_TICKS]:
+        for first in range(d[BINS], d[BINS] + USES * count, count):
+            for i in range(count):
+                d[first + i] = d[first + 2 * i] + d[first + 2 * i + 1] if 2 * i < count else 0
+        d[BIN_TICKS] *= 2
+    ticks = d[BIN_TICKS]
+    while begin < end:
+        until = min(end, (begin // ticks + 1) * ticks)
+        d[d[BINS] + server * count + begin // ticks] += until - begin
+        begin = until
+
+
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _unlink(d: Table, tile: int) -> None:
     older, newer = d[tile + T_OLDER], d[tile + T_NEWER]
@@ -116,7 +160,7 @@ def _make_newest(d: Table, tile: int) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _miss(d: Table, tile: int, now: int) -> None:
+def _miss(d: Table, tile: int, now: int, record: Flag) -> None:
     """Read a tile from its channels and keep it in L2 if L2 can hold it at all."""
     ticks, size = d[tile + T_DRAM], d[tile + T_BYTES]
     channel, arrival = d[CHANNELS] + PAIR * d[tile + T_CHANNEL], now
@@ -124,6 +168,8 @@ def _miss(d: Table, tile: int, now: int) -> None:
         done = max(now, d[channel + CHANNEL_FREE]) + ticks
         d[channel + CHANNEL_FREE] = done
         d[channel + CHANNEL_BUSY] += ticks
+        if record is not None:
+            _use(d, DRAM_USE, done - ticks, done)
         arrival = max(arrival, done)
         channel = channel + PAIR if channel + PAIR < d[TREE] else d[CHANNELS]
     d[tile + T_ARRIVAL] = arrival + d[DRAM_LATENCY]
@@ -141,7 +187,7 @@ def _miss(d: Table, tile: int, now: int) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _operand(d: Table, base: int, span: int, steps: int, now: int) -> tuple[int, int]:
+def _operand(d: Table, base: int, span: int, steps: int, now: int, record: Flag) -> tuple[int, int]:
     """Touch the tiles of one operand's chunk; the ticks at which L2 has what its first k-step needs, and all of it."""
     first, last = now, now
     if base < 0:
@@ -150,7 +196,7 @@ def _operand(d: Table, base: int, span: int, steps: int, now: int) -> tuple[int,
     tile = base + TILE_COLUMNS * d[span + FIRST_TILE]
     for i in range(tiles):
         if d[tile + T_RESIDENT] == 0:
-            _miss(d, tile, now)
+            _miss(d, tile, now, record)
         elif d[tile + T_NEWER] != d[ANCHOR]:
             _unlink(d, tile)
             _make_newest(d, tile)
@@ -165,11 +211,11 @@ def _operand(d: Table, base: int, span: int, steps: int, now: int) -> tuple[int,
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _load(d: Table, block: int, index: int, ring: int, sm: int, now: int) -> None:
+def _load(d: Table, block: int, index: int, ring: int, sm: int, now: int, record: Flag) -> None:
     """Issue the loads of chunk `index`, which stream through port, L2 and DRAM at once; `ring` takes the times."""
     steps = min(d[block + B_PER_CHUNK], d[block + B_STEPS] - index * d[block + B_PER_CHUNK])
-    a_first, a_last = _operand(d, d[block + B_A_TILE], d[block + B_A_SPAN] + PAIR * index, steps, now)
-    b_first, b_last = _operand(d, d[block + B_B_TILE], d[block + B_B_SPAN] + PAIR * index, steps, now)
+    a_first, a_last = _operand(d, d[block + B_A_TILE], d[block + B_A_SPAN] + PAIR * index, steps, now, record)
+    b_first, b_last = _operand(d, d[block + B_B_TILE], d[block + B_B_SPAN] + PAIR * index, steps, now, record)
     first, last = now, now
     port, l2 = d[block + B_PORT], d[block + B_L2]
     if port > 0:
@@ -180,6 +226,8 @@ def _load(d: Table, block: int, index: int, ring: int, sm: int, now: int) -> Non
         begin = max(now, d[L2_FREE])
         d[L2_FREE] = begin + steps * l2
         d[L2_BUSY] += steps * l2
+        if record is not None:
+            _use(d, L2_USE, begin, begin + steps * l2)
         first, last = max(first, begin + l2), max(last, begin + steps * l2)
     latency = d[L2_LATENCY]
     d[ring + L2_FIRST] = first + latency
@@ -196,44 +244,73 @@ def _load(d: Table, block: int, index: int, ring: int, sm: int, now: int) -> Non
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _book(d: Table, sm: int, until: int, cause: int) -> None:
+def _book(d: Table, sm: int, until: int, cause: int, record: Flag) -> None:
     """Add the time from what is booked up to `until`, if any, to a cause."""
     if until > d[sm + BOOKED]:
+        if record is not None and d[sm + SAMPLED] != 0:
+            _record(d, sm, cause, -1, d[sm + BOOKED], until)
         d[sm + TIME + cause] += until - d[sm + BOOKED]
         d[sm + BOOKED] = until
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _book_wait(d: Table, sm: int, slot: int, until: int) -> None:
+def _book_wait(d: Table, sm: int, slot: int, until: int, record: Flag) -> None:
     """Explain an idle tensor core by what the thread block in `slot` waits for."""
     if d[slot + CHUNK] == 0:
-        _book(d, sm, until, PROLOGUE)
+        _book(d, sm, until, PROLOGUE, record)
         return
-    _book(d, sm, min(until, d[slot + L2_END]), L2)
-    _book(d, sm, min(until, d[slot + COMPUTE_END]), DRAM)
-    _book(d, sm, min(until, d[d[slot + NEXT] + L2_FIRST]), L2)
-    _book(d, sm, until, DRAM)
+    _book(d, sm, min(until, d[slot + L2_END]), L2, record)
+    _book(d, sm, min(until, d[slot + COMPUTE_END]), DRAM, record)
+    _book(d, sm, min(until, d[d[slot + NEXT] + L2_FIRST]), L2, record)
+    _book(d, sm, until, DRAM, record)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _begin(d: Table, slot: int, sm: int, block: int, now: int) -> tuple[int, int]:
+def _begin(d: Table, slot: int, sm: int, block: int, now: int, record: Flag) -> tuple[int, int]:
     """A thread block is set up and fills its window."""
     if d[block + B_CHUNKS] == 0:
         return now, END
     for index in range(min(d[slot + DEPTH], d[block + B_CHUNKS])):
-        _load(d, block, index, d[slot + RING] + RING_COLUMNS * index, sm, now)
+        _load(d, block, index, d[slot + RING] + RING_COLUMNS * index, sm, now, record)
     return d[d[slot + RING] + FIRST], READY
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _record_chunk(d: Table, slot: int, sm: int, block: int, now: int, done: int) -> None:
+    """Record that a chunk takes the tensor core up to `done`, and on a sampled SM what its thread block waited for."""
+    start, chunk = d[sm + BOOKED], d[slot + CHUNK]
+    _use(d, CORE_USE, start, done)
+    if d[sm + SAMPLED] == 0:
+        return
+    _record(d, sm, COMPUTE, block, start, done)
+    if chunk == 0:
+        _record(d, sm, BLOCK_PROLOGUE, block, d[block + B_DISPATCH], start)
+    elif now > d[slot + CORE_END]:
+        _record(d, sm, BLOCK_WAIT, block, d[slot + CORE_END], now)
+    d[slot + CORE_END] = done
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _record_end(d: Table, slot: int, sm: int, block: int, now: int, done: int) -> None:
+    """Record a thread block's epilogue, up to `done`, and what came between it and the last k-step."""
+    if d[slot + CHUNK] == 0:
+        _record(d, sm, BLOCK_PROLOGUE, block, d[block + B_DISPATCH], now)
+    elif now > d[slot + CORE_END]:
+        _record(d, sm, BLOCK_WAIT, block, d[slot + CORE_END], now)
+    _record(d, sm, BLOCK_EPILOGUE, block, now, done)
+
+
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _ready(d: Table, slot: int, sm: int, block: int, now: int) -> tuple[int, int]:
+def _ready(d: Table, slot: int, sm: int, block: int, now: int, record: Flag) -> tuple[int, int]:
     """The next chunk takes the tensor core; what follows: ISSUE, or END after the last one."""
     chunk, per_chunk, step = d[slot + CHUNK], d[block + B_PER_CHUNK], d[block + B_STEP]
     if now > d[sm + BOOKED]:
-        _book_wait(d, sm, slot, now)
+        _book_wait(d, sm, slot, now, record)
     start = d[sm + BOOKED]
     steps = min(per_chunk, d[block + B_STEPS] - chunk * per_chunk)
     done = start + steps * step
+    if record is not None:
+        _record_chunk(d, slot, sm, block, now, done)
     d[sm + BOOKED] = done
     ring = d[slot + NEXT]
     end = max(done, d[ring + LAST] + step)
@@ -250,27 +327,29 @@ def _ready(d: Table, slot: int, sm: int, block: int, now: int) -> tuple[int, int
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _issue(d: Table, slot: int, sm: int, block: int, now: int) -> tuple[int, int]:
+def _issue(d: Table, slot: int, sm: int, block: int, now: int, record: Flag) -> tuple[int, int]:
     """The chunk that took the tensor core makes room for the one behind those in flight."""
     index = d[slot + CHUNK] - 1 + d[slot + DEPTH]
     if index < d[block + B_CHUNKS]:
         ring = d[slot + NEXT] if d[slot + NEXT] > d[slot + RING] else d[slot + RING] + RING_COLUMNS * d[slot + DEPTH]
-        _load(d, block, index, ring - RING_COLUMNS, sm, now)
+        _load(d, block, index, ring - RING_COLUMNS, sm, now, record)
     return max(d[d[slot + NEXT] + FIRST], d[slot + COMPUTE_END]), READY
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _end(d: Table, slot: int, sm: int, block: int, now: int) -> tuple[int, int]:
+def _end(d: Table, slot: int, sm: int, block: int, now: int, record: Flag) -> tuple[int, int]:
     """The epilogue writes its results; what follows: RETIRE."""
     d[sm + WORKING] -= 1
     if d[sm + WORKING] == 0:
-        _book_wait(d, sm, slot, now)
+        _book_wait(d, sm, slot, now, record)
     d[slot + AT_EPILOGUE] = 1
     done = max(now, d[sm + EPILOGUE_FREE]) + d[block + B_EPILOGUE]
     d[sm + EPILOGUE_FREE] = done
     if d[block + B_EPILOGUE_L2] > 0:
         d[L2_FREE] = max(now, d[L2_FREE]) + d[block + B_EPILOGUE_L2]
         d[L2_BUSY] += d[block + B_EPILOGUE_L2]
+        if record is not None:
+            _use(d, L2_USE, d[L2_FREE] - d[block + B_EPILOGUE_L2], d[L2_FREE])
         done = max(done, d[L2_FREE])
     ticks = d[block + B_EPILOGUE_DRAM]
     if ticks > 0:
@@ -278,7 +357,11 @@ def _end(d: Table, slot: int, sm: int, block: int, now: int) -> tuple[int, int]:
         for channel in range(d[CHANNELS], d[TREE], PAIR):
             d[channel + CHANNEL_FREE] = max(now, d[channel + CHANNEL_FREE]) + ticks
             d[channel + CHANNEL_BUSY] += ticks
+            if record is not None:
+                _use(d, DRAM_USE, d[channel + CHANNEL_FREE] - ticks, d[channel + CHANNEL_FREE])
             done = max(done, d[channel + CHANNEL_FREE] - d[WRITE_BACKLOG])
+    if record is not None and d[sm + SAMPLED] != 0:
+        _record_end(d, slot, sm, block, now, done)
     return done, RETIRE
 
 
@@ -302,14 +385,14 @@ def _occupy(d: Table, sm: int, launch: int, sign: int) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _retire(d: Table, slot: int, sm: int, block: int, now: int) -> None:
+def _retire(d: Table, slot: int, sm: int, block: int, now: int, record: Flag) -> None:
     launch = d[block + B_LAUNCH]
     d[block + B_END] = now
     d[slot + BLOCK] = -1
     _set(d, (slot - d[SLOTS]) // SLOT_COLUMNS, NEVER, NEVER)
     _occupy(d, sm, launch, -1)
     if d[sm + WORKING] == 0:
-        _book(d, sm, now, EPILOGUE)
+        _book(d, sm, now, EPILOGUE, record)
     d[launch + L_LEFT] -= 1
     if d[launch + L_LEFT] > 0:
         return
@@ -319,13 +402,13 @@ def _retire(d: Table, slot: int, sm: int, block: int, now: int) -> None:
     even = now - (now - d[block + B_DISPATCH]) * share // 1024
     for other in range(d[SMS], d[SLOTS], SM_COLUMNS):
         if d[other + RESIDENT] == 0:
-            _book(d, other, even, TAIL)
-            _book(d, other, now, IMBALANCE)
+            _book(d, other, even, TAIL, record)
+            _book(d, other, now, IMBALANCE, record)
     _finish(d, launch, now)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _activate(d: Table, launch: int, now: int) -> None:
+def _activate(d: Table, launch: int, now: int, record: Flag) -> None:
     _set(d, d[SLOT_COUNT] + (launch - d[LAUNCHES]) // LAUNCH_COLUMNS, NEVER, NEVER)
     d[launch + L_BEGIN] = now
     if d[launch + L_COUNT] == 0:
@@ -333,7 +416,7 @@ def _activate(d: Table, launch: int, now: int) -> None:
         return
     if d[ACTIVE] == 0:
         for sm in range(d[SMS], d[SLOTS], SM_COLUMNS):
-            _book(d, sm, now, LAUNCH)
+            _book(d, sm, now, LAUNCH, record)
     d[ACTIVE] += 1
     place = d[QUEUE] + d[QUEUE_TAIL]
     # An empty launch may have let one of a lower index follow at the same tick.
@@ -362,7 +445,7 @@ def _choose_sm(d: Table, launch: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _place(d: Table, sm: int, index: int, now: int) -> None:
+def _place(d: Table, sm: int, index: int, now: int, record: Flag) -> None:
     """Put thread block `index` on an SM, and book what the SM did until now."""
     number, block = (sm - d[SMS]) // SM_COLUMNS, d[BLOCKS] + BLOCK_COLUMNS * index
     begin = d[SLOTS] + SLOT_COLUMNS * d[MAX_BLOCKS] * number
@@ -373,11 +456,11 @@ def _place(d: Table, sm: int, index: int, now: int) -> None:
         elif d[slot + AT_EPILOGUE] == 0 and (senior < 0 or d[slot + BLOCK] < d[senior + BLOCK]):
             senior = slot
     if d[sm + RESIDENT] == 0:
-        _book(d, sm, now, TAIL)
+        _book(d, sm, now, TAIL, record)
     elif senior < 0:
-        _book(d, sm, now, EPILOGUE)
+        _book(d, sm, now, EPILOGUE, record)
     else:
-        _book_wait(d, sm, senior, now)
+        _book_wait(d, sm, senior, now, record)
     _occupy(d, sm, d[block + B_LAUNCH], 1)
     d[sm + WORKING] += 1
     d[free + BLOCK] = index
@@ -391,21 +474,21 @@ def _place(d: Table, sm: int, index: int, now: int) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _dispatch(d: Table, now: int) -> None:
+def _dispatch(d: Table, now: int, record: Flag) -> None:
     """Deal out thread blocks of the head of the queue for as long as they fit."""
     while d[QUEUE_HEAD] < d[QUEUE_TAIL]:
         launch = d[d[QUEUE] + d[QUEUE_HEAD]]
         sm = _choose_sm(d, launch)
         if sm < 0:
             return
-        _place(d, sm, d[launch + L_FIRST] + d[launch + L_DEALT], now)
+        _place(d, sm, d[launch + L_FIRST] + d[launch + L_DEALT], now, record)
         d[launch + L_DEALT] += 1
         if d[launch + L_DEALT] == d[launch + L_COUNT]:
             d[QUEUE_HEAD] += 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def simulate(d: Table) -> None:
+def simulate(d: Table, record: Flag) -> None:
     """Run until no event is left; the rows hold the outcome."""
     root = d[TREE] + PAIR
     while d[root + TICK] < NEVER:
@@ -418,18 +501,18 @@ def simulate(d: Table) -> None:
         block = d[BLOCKS] + BLOCK_COLUMNS * index
         if kind <= ACTIVATE:
             if kind == RETIRE:
-                _retire(d, slot, sm, block, now)
+                _retire(d, slot, sm, block, now, record)
             else:
-                _activate(d, d[LAUNCHES] + LAUNCH_COLUMNS * index, now)
+                _activate(d, d[LAUNCHES] + LAUNCH_COLUMNS * index, now, record)
             if d[root + TICK] > now or d[root + KEY] >= _key(BEGIN, 0, 0, 0):
-                _dispatch(d, now)
+                _dispatch(d, now, record)
             continue
         if kind == READY:
-            tick, following = _ready(d, slot, sm, block, now)
+            tick, following = _ready(d, slot, sm, block, now, record)
         elif kind == ISSUE:
-            tick, following = _issue(d, slot, sm, block, now)
+            tick, following = _issue(d, slot, sm, block, now, record)
         elif kind == BEGIN:
-            tick, following = _begin(d, slot, sm, block, now)
+            tick, following = _begin(d, slot, sm, block, now, record)
         else:
-            tick, following = _end(d, slot, sm, block, now)
+            tick, following = _end(d, slot, sm, block, now, record)
         _set(d, leaf, tick, (key & ((1 << KIND_SHIFT) - 1)) | (following << KIND_SHIFT))

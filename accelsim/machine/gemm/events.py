@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from accelsim.machine.gemm import event_core as core
 from accelsim.machine.gemm.check import check_program, chunk_counts
 from accelsim.machine.gemm.program import Cause, DeviceProgram, DeviceRun
+from accelsim.machine.gemm.record import BINS, DeviceRecord, Sample, device_record, step_parts
 
 Table = NDArray[np.int64]
 
@@ -31,18 +32,58 @@ def run_events(program: DeviceProgram) -> DeviceRun:
         Launches wait for each other and never begin.
     """
     check_program(program)
-    d, part = _device(program)
-    for launch in np.flatnonzero(program.launch_after < 0):
-        core.set_launch(d, d[core.LAUNCHES] + core.LAUNCH_COLUMNS * launch, program.launch_release[launch])
-    core.simulate(d)
-    if d[core.DONE] < len(program.launch_after):
-        stuck = np.flatnonzero(part["LAUNCHES"][:, core.L_END] < 0).tolist()
-        raise RuntimeError(f"deadlock: launches {stuck} wait for launches that never end")
+    d, part = _device(program, 0, 0)
+    _simulate(program, d, part, None)
     return _outcome(program, d, part)
 
 
-def _device(program: DeviceProgram) -> tuple[Table, dict[str, Table]]:
-    """The array of a device on which nothing has happened yet, and its rows as tables that are views of it."""
+def record_events(program: DeviceProgram, sample: Sample) -> tuple[DeviceRun, DeviceRecord]:
+    """Simulate a program event by event, and record what happens when.
+
+    Parameters
+    ----------
+    program : DeviceProgram
+    sample : Sample
+        SMs to record, and rows at most.
+
+    Returns
+    -------
+    DeviceRun
+        That of `run_events`.
+    DeviceRecord
+        Equal to what `accelsim.machine.gemm.twin.record_simpy` returns, unless rows are lost.
+    """
+    check_program(program)
+    d, part = _device(program, sample.limit, BINS)
+    sampled = sample.of(program.sm_count)
+    part["SMS"][sampled, core.SAMPLED] = 1
+    _simulate(program, d, part, 1)
+    run = _outcome(program, d, part)
+    noted = (int(d[core.RECORD_NEXT]) - int(d[core.RECORD])) // core.RECORD_COLUMNS
+    rows, lost = part["RECORD"][:noted], int(d[core.RECORDS_LOST])
+    booked = part["SMS"][sampled, core.BOOKED]
+    left = np.stack([sampled, *np.broadcast_arrays(Cause.LAUNCH, -1, booked, run.end)], axis=1)[booked < run.end]
+    kept = left[: sample.limit - noted]
+    use = part["BINS"].reshape(core.USES, BINS)
+    lost += len(left) - len(kept)
+    rows = np.concatenate([rows, kept])
+    return run, device_record(program, run, sampled, rows, lost, int(d[core.BIN_TICKS]), use)
+
+
+def _simulate(program: DeviceProgram, d: Table, part: dict[str, Table], record: core.Flag) -> None:
+    for launch in np.flatnonzero(program.launch_after < 0):
+        core.set_launch(d, d[core.LAUNCHES] + core.LAUNCH_COLUMNS * launch, program.launch_release[launch])
+    core.simulate(d, record)
+    if d[core.DONE] < len(program.launch_after):
+        stuck = np.flatnonzero(part["LAUNCHES"][:, core.L_END] < 0).tolist()
+        raise RuntimeError(f"deadlock: launches {stuck} wait for launches that never end")
+
+
+def _device(program: DeviceProgram, records: int, bins: int) -> tuple[Table, dict[str, Table]]:
+    """The array of a device on which nothing has happened yet, and its rows as tables that are views of it.
+
+    It has room for so many records and bins; without bins nothing is recorded.
+    """
     per_sm = _most_resident(program)
     slots, launches = program.sm_count * per_sm, len(program.launch_after)
     # Only chunks of one k-step are in flight together; longer ones follow each other.
@@ -60,6 +101,8 @@ def _device(program: DeviceProgram) -> tuple[Table, dict[str, Table]]:
         "SPANS": (len(program.span_first), core.PAIR),
         "CHANNELS": (program.channels, core.PAIR),
         "TREE": (2 * leaves, core.PAIR),
+        "BINS": (core.USES * bins, 1),
+        "RECORD": (records, core.RECORD_COLUMNS),
     }
     d = np.zeros(core.HEADER + sum(rows * columns for rows, columns in shapes.values()), np.int64)
     begin, part = core.HEADER, {}
@@ -68,6 +111,8 @@ def _device(program: DeviceProgram) -> tuple[Table, dict[str, Table]]:
         part[name] = d[begin : begin + rows * columns].reshape(rows, columns)
         begin += rows * columns
     d[core.LEAVES], d[core.SLOT_COUNT], d[core.MAX_BLOCKS] = leaves, slots, per_sm
+    d[core.BIN_COUNT], d[core.BIN_TICKS] = bins, 1
+    d[core.RECORD_NEXT], d[core.RECORD_END] = d[core.RECORD], begin
     part["SLOTS"][:, core.BLOCK] = -1
     part["SLOTS"][:, core.RING] = d[core.RINGS] + np.arange(slots) * depth * core.RING_COLUMNS
     part["SPANS"][:] = np.column_stack([program.span_first, program.span_count])
@@ -125,7 +170,7 @@ def _launch_of_block(program: DeviceProgram) -> Table:
 
 
 def _fill_blocks(program: DeviceProgram, d: Table, table: Table) -> None:
-    step, *_ = _step_parts(program)
+    step, *_ = step_parts(program)
     launch = _launch_of_block(program)
     for column, values in (
         (core.B_STEPS, program.block_steps),
@@ -164,14 +209,6 @@ def _fill_tiles(program: DeviceProgram, d: Table, table: Table) -> None:
     d[core.L2_USED] = program.tile_bytes[program.warm_tiles].sum()
 
 
-def _step_parts(program: DeviceProgram) -> tuple[Table, Table, Table, Table]:
-    """Ticks that a k-step holds the tensor core, and their parts: compute, shared memory, bank conflicts; each [B]."""
-    compute = np.maximum(program.block_compute, 1)
-    step = np.maximum(compute, program.block_shared + program.block_conflict)
-    shared = np.maximum(program.block_shared - compute, 0)
-    return step, compute, shared, step - compute - shared
-
-
 def _busy_until(end: int, channels: Table) -> Table:
     """Busy time of channels before `end`: beyond it lies what is left of the writes, without a gap."""
     busy: Table = channels[:, core.CHANNEL_BUSY] - np.maximum(channels[:, core.CHANNEL_FREE] - end, 0)
@@ -183,7 +220,7 @@ def _outcome(program: DeviceProgram, d: Table, part: dict[str, Table]) -> Device
     end = int(launch[:, core.L_END].max(initial=0))
     time = sm[:, core.TIME :].copy()
     time[:, Cause.LAUNCH] += end - sm[:, core.BOOKED]
-    _, compute, shared, conflict = _step_parts(program)
+    _, compute, shared, conflict = step_parts(program)
     for cause, ticks in ((Cause.COMPUTE, compute), (Cause.SHARED_MEMORY, shared), (Cause.BANK_CONFLICT, conflict)):
         np.add.at(time[:, cause], block[:, core.B_SM], ticks * program.block_steps)
     return DeviceRun(

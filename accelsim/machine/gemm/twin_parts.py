@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from accelsim.machine.gemm.program import Cause, DeviceProgram
+from accelsim.machine.gemm.record import WORK, Phase
 
 if TYPE_CHECKING:
     from accelsim.machine.gemm.twin import Launch
 
 Process = Generator[simpy.Event, Any, None]
+Row = tuple[int, int, int, int, int]
+"""SM, what, thread block, begin, end."""
 
 
 class Kind(IntEnum):
@@ -66,6 +69,8 @@ class Server:
     def __init__(self) -> None:
         self.free = 0
         self.busy = 0
+        self.services: list[tuple[int, int]] = []
+        """Begin and end of each."""
 
     def reserve(self, now: int, ticks: int) -> int:
         """Begin of a service of `ticks`; one of zero ticks begins at once."""
@@ -74,6 +79,7 @@ class Server:
         begin = max(now, self.free)
         self.free = begin + ticks
         self.busy += ticks
+        self.services.append((begin, begin + ticks))
         return begin
 
 
@@ -156,6 +162,8 @@ class Sm:
         self.booked = 0
         """Time before it is in the account. The tensor core is never reserved beyond it, and free from it on."""
         self.time = [0] * len(Cause)
+        self.rows: list[Row] = []
+        """What it and its thread blocks did, for a record."""
 
     @property
     def working(self) -> list["ThreadBlock"]:
@@ -175,6 +183,8 @@ class Sm:
     def book(self, until: int, cause: Cause) -> None:
         """Add the time up to `until` that is not in the account yet."""
         if until > self.booked:
+            if cause not in WORK:
+                self.rows.append((self.index, cause, -1, self.booked, until))
             self.time[cause] += until - self.booked
             self.booked = until
 
@@ -194,6 +204,7 @@ class Sm:
         self.book(self.booked + steps * compute, Cause.COMPUTE)
         self.book(self.booked + steps * max(0, shared - compute), Cause.SHARED_MEMORY)
         self.book(begin + steps * step, Cause.BANK_CONFLICT)
+        self.rows.append((self.index, Cause.COMPUTE, at, begin, begin + steps * step))
         return begin, begin + steps * step
 
 
@@ -216,6 +227,8 @@ class ThreadBlock:
         """Chunks that have taken the tensor core."""
         self.done = self.l2_done = 0
         """When the last of them is done, and would be had every tile been in L2."""
+        self.core_left = 0
+        """When it left the tensor core, or will."""
         self.device.env.process(self.run())
 
     def turn(self, tick: int, kind: Kind) -> simpy.Event:
@@ -254,6 +267,8 @@ class ThreadBlock:
         """Put a chunk on the tensor core; returns the begin of its service."""
         steps, arrival = self.chunk_steps(chunk), self.arrivals[chunk]
         begin, end = self.sm.take_core(self, steps)
+        self.note_before(begin, self.device.now)
+        self.core_left = end
         self.done = max(end, arrival.last + (end - begin) // steps)
         self.l2_done = max(end, arrival.l2_last + (end - begin) // steps)
         self.computed += 1
@@ -261,6 +276,24 @@ class ThreadBlock:
 
     def write(self) -> int:
         """Begin the epilogue; returns the tick at which it is over."""
+        retired = self.retire_tick()
+        self.note_before(self.device.now, self.device.now)
+        self.note(Phase.EPILOGUE, self.device.now, retired)
+        return retired
+
+    def note(self, phase: Phase, begin: int, end: int) -> None:
+        """Keep a phase for a record."""
+        self.sm.rows.append((self.sm.index, phase, self.index, begin, end))
+
+    def note_before(self, begin: int, ready: int) -> None:
+        """Keep what came before a chunk that is ready and begins now, or before the epilogue."""
+        if self.computed == 0:
+            self.note(Phase.PROLOGUE, self.dispatched, begin)
+        elif ready > self.core_left:
+            self.note(Phase.WAIT, self.core_left, ready)
+
+    def retire_tick(self) -> int:
+        """Reserve what the epilogue needs."""
         now, ticks = self.device.now, int(self.device.program.block_epilogue[self.index])
         if self.sm.working == [self]:
             self.sm.book_wait(self, now)
