@@ -8,7 +8,7 @@ EXTRAS := test,docs
 export PYTHONHASHSEED := 0
 export MPLBACKEND := Agg
 
-.PHONY: demo test test-full lint bench pages docs notebooks clean
+.PHONY: demo test test-full lint bench pages docs notebooks notebooks-quick clean
 
 demo: $(READY)
 	$(RUN) -m accelsim compare a100_hdp bert_base_layer --schemes dense,tile_wise,hdp,tile_wise+hdp --out demo/bert_base_layer
@@ -42,8 +42,12 @@ docs: $(READY)
 	$(RUN) -m sphinx -W -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+# NAMES="tile_wise_v100 ..." for some of them; in full they are written with their outputs, in quick mode only run.
 notebooks: $(READY)
-	$(RUN) notebooks/execute.py
+	$(RUN) notebooks/execute.py $(NAMES)
+
+notebooks-quick: $(READY)
+	$(RUN) notebooks/execute.py --quick $(NAMES)
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	rm -rf build .venv/site

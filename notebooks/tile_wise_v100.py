@@ -37,20 +37,16 @@
 # - **Streams overlap.** We also show what would be if each kernel waited for the one before.
 
 # %%
-import os
-
+import common
 import numpy as np
 import pandas as pd
-from IPython.display import Image, Markdown, display
-from ruamel.yaml import YAML
+from IPython.display import Markdown, display
 
 import accelsim
 from accelsim.config.workload import GemmWorkload
-from accelsim.show.style import BLUE, ORANGE, SKY, VERMILLION, figure_bytes, label_of, new_figure, style
+from accelsim.show.style import BLUE, ORANGE, SKY, VERMILLION, label_of, new_figure, style
 
-QUICK = bool(os.environ.get("ACCELSIM_QUICK"))
-with open("data/tile_wise_v100.yaml") as file:
-    published = YAML(typ="safe").load(file)
+published = common.published("tile_wise_v100")
 points = pd.DataFrame(published["gemms"])
 print(published["source"])
 print(published["machine"])
@@ -183,7 +179,7 @@ with style():
     right.legend(loc="upper center", ncols=3)
     for axes in (left, right):
         axes.grid(True, axis="y")
-display(Image(figure_bytes(figure, "png"), width=920))
+common.show(figure, "tile_wise_v100")
 
 # %% [markdown]
 # ## Where the lost speed-up goes
@@ -288,7 +284,7 @@ display(layer_speedup.round(2).rename("speed-up of the layer").to_frame().T)
 
 
 # %%
-host_costs = (2.5, 15) if QUICK else (2.5, 5, 10, 15)
+host_costs = (2.5, 15) if common.QUICK else (2.5, 5, 10, 15)
 scan = {}
 for host in host_costs:
     results = layer("tile_wise", STREAM, f"hardware.launch.host={host} us")

@@ -63,7 +63,7 @@ def axes_or_new(axes: "Axes | None", bars: int) -> "Axes":
     return axes if axes is not None else new_figure(max(3.6, 1.6 + 0.75 * bars), 3.2).subplots()
 
 
-def figure_bytes(figure: "Figure", kind: str) -> bytes:
+def figure_bytes(figure: "Figure", kind: str, dpi: int | None = None) -> bytes:
     """`figure` as a PNG or SVG file, without date or version, so that equal figures are equal bytes.
 
     Parameters
@@ -71,11 +71,13 @@ def figure_bytes(figure: "Figure", kind: str) -> bytes:
     figure : matplotlib.figure.Figure
     kind : str
         ``png`` or ``svg``.
+    dpi : int, optional
+        Dots an inch of a PNG; left out, enough for print.
     """
     metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[kind]
     buffer = io.BytesIO()
     with style():
-        figure.savefig(buffer, format=kind, metadata=metadata)
+        figure.savefig(buffer, format=kind, metadata=metadata, dpi=dpi or _SETTINGS["savefig.dpi"])
     return buffer.getvalue()
 
 
