@@ -57,10 +57,14 @@ def sweep(
     quiet: options.Quiet = False,
 ) -> None:
     """Run every point of a sweep. With --out each finished point is kept, and the same command resumes."""
-    from accelsim.explore.sweep import SweepRun, read_sweep, run_sweep
-
     if workers is not None and scheduler is not None:
         raise UserError("--workers starts processes here and --scheduler takes those of a cluster; give one of them")
+    if workers is not None and workers > 1:
+        from accelsim.explore.sweep import nursery
+
+        nursery.begin()  # it loads while the sweep is read
+    from accelsim.explore.sweep import SweepRun, read_sweep, run_sweep
+
     options.check_out(out)
     wanted = read_sweep(file, many=yes)
 

@@ -16,9 +16,10 @@ from accelsim.cli import main
 from accelsim.errors import ConfigError
 from accelsim.explore.sweep import Record, make_point, read_sweep, run_sweep
 from accelsim.explore.sweep.axes import axis_values
+from accelsim.explore.sweep.nursery import one_thread
 from accelsim.explore.sweep.points import Chunk, chunk_size, evaluate_chunk
 from accelsim.explore.sweep.select import keys_of, parse_where, select
-from accelsim.explore.sweep.workers import available_memory, default_workers, one_thread, operand_bytes
+from accelsim.explore.sweep.workers import LocalProcesses, available_memory, default_workers, operand_bytes
 from accelsim.results.schema import SWEEP_SCHEMA
 from tests.explore.sweep_cases import GRID, HEAD, made_up, written
 
@@ -185,6 +186,30 @@ def test_threads_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (os.environ["OMP_NUM_THREADS"], os.environ["MKL_NUM_THREADS"]) == ("1", "1")
     assert os.environ["OMP_NUM_THREADS"] == "5"
     assert "MKL_NUM_THREADS" not in os.environ
+
+
+def loaded(_: int) -> tuple[int, str, bool, int]:
+    """Of a worker: its process, its threads, whether it has kernels without having run anything, and its parent."""
+    import os
+    import sys
+
+    known = "accelsim.machine.gemm.event_core" in sys.modules
+    return os.getpid(), os.environ["NUMBA_NUM_THREADS"], known, os.getppid()
+
+
+def test_workers_come_from_one_process_that_has_loaded_what_points_need() -> None:
+    import os
+
+    team = LocalProcesses(2)
+    try:
+        found = list(team.executor.map(loaded, range(40)))
+    finally:
+        team.close(now=True)
+    assert {threads for _, threads, _, _ in found} == {"1"}
+    assert all(known for _, _, known, _ in found)
+    parents = {parent for _, _, _, parent in found}
+    assert len(parents) == 1
+    assert os.getpid() not in parents
 
 
 @pytest.fixture

@@ -5,15 +5,15 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
-from multiprocessing.context import BaseContext
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from accelsim.config.loader import load_workload
 from accelsim.errors import ConfigError, ResultError
+from accelsim.explore.sweep.nursery import context, one_thread
 from accelsim.explore.sweep.spec import Sweep
 
 _T = TypeVar("_T")
@@ -21,7 +21,6 @@ _T = TypeVar("_T")
 WORKER_BYTES = 500 * 2**20
 """Memory that is set aside for a worker without values; measured at 330 MiB, kernels included."""
 
-_ONE_THREAD = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _GROUP_FILES = (
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
@@ -97,7 +96,7 @@ class LocalProcesses(Workers):
 
     def _started(self, count: int) -> Executor:
         before = set(multiprocessing.active_children())
-        executor = ProcessPoolExecutor(count, _context(), initializer=begin_worker)
+        executor = ProcessPoolExecutor(count, context(), initializer=begin_worker)
         with one_thread():  # children take their environment when they start, which is when there is work for them
             for _ in range(count):
                 executor.submit(load_kernels)
@@ -113,18 +112,6 @@ class LocalProcesses(Workers):
         if now:
             for child in self._children:
                 child.terminate()
-
-
-def _context() -> BaseContext:
-    """How processes start: forked from one that has loaded what points need, where the system can; else afresh.
-
-    That one has a single thread, which this process may not have, so that to fork it is safe.
-    """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["accelsim.explore.sweep.warm"])
-    return context
 
 
 class Cluster(Workers):
@@ -234,21 +221,6 @@ def available_memory(root: Path = Path("/")) -> int | None:
         except (OSError, ValueError):
             continue
     return max(0, min(found)) if found else None
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Processes that start meanwhile run one thread of Numba and of BLAS."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def begin_worker() -> None:
