@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from accelsim.config.loader import load_config, load_hardware, load_workload
     from accelsim.config.scheme import RunConfig
+    from accelsim.config.trace import Sampling
     from accelsim.errors import UserError
     from accelsim.explore.breakeven import break_even
     from accelsim.explore.sweep import run_sweep
@@ -27,6 +28,7 @@ _HOME = {
     "Result": "accelsim.results",
     "Comparison": "accelsim.results",
     "RunConfig": "accelsim.config.scheme",
+    "Sampling": "accelsim.config.trace",
     "load_config": "accelsim.config.loader",
     "load_hardware": "accelsim.config.loader",
     "load_workload": "accelsim.config.loader",
@@ -39,6 +41,7 @@ __all__ = [
     "Comparison",
     "Result",
     "RunConfig",
+    "Sampling",
     "UserError",
     "break_even",
     "compare",

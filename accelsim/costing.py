@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from accelsim.config.hardware import EnergyTable, Library
 from accelsim.config.loader import load_energy, load_library
 from accelsim.config.scheme import RunConfig
+from accelsim.config.trace import Sampling
 from accelsim.energy.account import EnergyItem
 from accelsim.energy.count import run_energy
 from accelsim.execution import Execution
@@ -40,9 +41,9 @@ class Costing:
             None if unit is None else load_energy(unit.energy),
         )
 
-    def simulate(self, plan: NetworkPlan, execution: Execution) -> NetworkRun:
-        """Time of a planned and counted network."""
-        return simulate(plan, execution, self.config, self.gpu_table)
+    def simulate(self, plan: NetworkPlan, execution: Execution, sampling: Sampling | None = None) -> NetworkRun:
+        """Time of a planned and counted network, recorded for a timeline if `sampling` is given."""
+        return simulate(plan, execution, self.config, self.gpu_table, sampling)
 
     def energy(self, run: NetworkRun) -> list[EnergyItem]:
         """Energy of a run by component and action."""

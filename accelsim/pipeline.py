@@ -8,6 +8,7 @@ from accelsim.config.hardware import System
 from accelsim.config.imagined import with_imagined_unit
 from accelsim.config.loader import load_config
 from accelsim.config.scheme import Engine, RunConfig, SchemeName
+from accelsim.config.trace import Sampling
 from accelsim.config.workload import Workload
 from accelsim.costing import Costing
 from accelsim.errors import OperandError
@@ -20,9 +21,16 @@ from accelsim.model.operands import OperandSet, prepare_operands
 from accelsim.per_input import latency_summary, time_each_input
 from accelsim.results import Comparison, Result
 from accelsim.tabulate import tabulate
+from accelsim.timeline import timeline_of
 
 
-def run_config(config: RunConfig, *, each_input: bool = False, drawn: OperandSet | None = None) -> Result:
+def run_config(
+    config: RunConfig,
+    *,
+    each_input: bool = False,
+    drawn: OperandSet | None = None,
+    trace: Sampling | None = None,
+) -> Result:
     """Run what a config describes.
 
     Parameters
@@ -33,6 +41,8 @@ def run_config(config: RunConfig, *, each_input: bool = False, drawn: OperandSet
         Whether each input is timed by itself too (`Result.per_input`).
     drawn : OperandSet, optional
         Operands of this config (`prepare_operands`), when someone has them already.
+    trace : Sampling, optional
+        What `Result.timeline` is to hold; left out, there is none.
 
     Returns
     -------
@@ -54,12 +64,13 @@ def run_config(config: RunConfig, *, each_input: bool = False, drawn: OperandSet
     plan = plan_network(network, config, costing.library, parameters_of(operands), costing.sparse_library)
     execution = execute(plan, config, operands)
     guarded = guard(plan, execution, operands, costing)
-    simulated = costing.simulate(guarded.plan, guarded.execution)
+    simulated = costing.simulate(guarded.plan, guarded.execution, trace)
     energy = costing.energy(simulated)
     result = tabulate(config, guarded.plan, guarded.operands, guarded.execution, simulated, energy)
     alone = time_each_input(costing, plan, operands, guarded) if each_input else None
     added = guard_summary(guarded, simulated, costing) | latency_summary(alone)
-    return replace(result, summary=result.summary | added, per_input=alone)
+    timeline = None if trace is None else timeline_of(config, simulated, trace)
+    return replace(result, summary=result.summary | added, per_input=alone, timeline=timeline)
 
 
 def run(
@@ -76,6 +87,7 @@ def run(
     sparsity: float | None = None,
     force: bool = False,
     per_input: bool = False,
+    trace: Sampling | None = None,
 ) -> Result:
     """Run one workload on one machine under one scheme.
 
@@ -103,6 +115,8 @@ def run(
         Whether sparse tensor cores are imagined on a machine without them; the result says so.
     per_input : bool
         Whether each input is timed by itself too: its table, and percentiles of latency.
+    trace : Sampling or None
+        SMs and size of a timeline (`Result.timeline`, which `accelsim.show.trace.write_trace` writes); None for none.
 
     Returns
     -------
@@ -128,7 +142,7 @@ def run(
         sparsity=sparsity,
     )
     _check_sizes(config, sets)
-    return run_config(config, each_input=per_input)
+    return run_config(config, each_input=per_input, trace=trace)
 
 
 def _check_sizes(config: RunConfig, sets: Sequence[str]) -> None:
@@ -158,6 +172,7 @@ def compare(
     masks: str | Path | None = None,
     sparsity: float | None = None,
     force: bool = False,
+    trace: Sampling | None = None,
 ) -> Comparison:
     """Run one workload on one machine under several schemes.
 
@@ -169,7 +184,7 @@ def compare(
     ----------
     schemes : sequence of str
         In the order of the table.
-    hardware, workload, sets, engine, values, seed, operands, masks, sparsity, force
+    hardware, workload, sets, engine, values, seed, operands, masks, sparsity, force, trace
         As for `run`; n_m has the sparsity of its n and m whatever is asked.
 
     Returns
@@ -201,5 +216,5 @@ def compare(
         check_scheme(network, with_imagined_unit(config, network.dtype))
     # Operands depend on no scheme; drawn once, they carry the reference that errors are told against, too.
     shared = prepare_operands(network, configs["dense"]) if configs["dense"].operands is None else None
-    found = {scheme: run_config(config, drawn=shared) for scheme, config in configs.items()}
+    found = {scheme: run_config(config, drawn=shared, trace=trace) for scheme, config in configs.items()}
     return Comparison(tuple(found[scheme] for scheme in wanted), found["dense"])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from accelsim.config.hardware import EnergyTable, Gpu, Link, System
 from accelsim.config.scheme import RunConfig
+from accelsim.config.trace import Sampling
 from accelsim.estimate.program import estimate_program
 from accelsim.execution import Execution
 from accelsim.machine.attention.hdp_pipeline import simulate_hdp
@@ -19,12 +20,13 @@ from accelsim.machine.attention.run import AttentionRun
 from accelsim.machine.attention.work import dense_work, hdp_work
 from accelsim.machine.gemm.actions import dynamic_joule, kernel_actions
 from accelsim.machine.gemm.elementwise import elementwise_program
-from accelsim.machine.gemm.events import run_events
+from accelsim.machine.gemm.events import record_events, run_events
 from accelsim.machine.gemm.fused_attention import fused_attention_program
 from accelsim.machine.gemm.lower import gemm_program
 from accelsim.machine.gemm.power import throttled_seconds
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause, DeviceProgram, DeviceRun
-from accelsim.machine.gemm.twin import run_simpy
+from accelsim.machine.gemm.record import DeviceRecord
+from accelsim.machine.gemm.twin import record_simpy, run_simpy
 from accelsim.machine.system import Activity, Span, simulate_system
 from accelsim.mapping.counts import BlockCounts
 from accelsim.mapping.fused_attention import FusedAttentionPlan
@@ -38,6 +40,9 @@ ENGINES: dict[str, Callable[[DeviceProgram], DeviceRun]] = {
     "simpy": run_simpy,
     "estimate": estimate_program,
 }
+
+RECORDERS = {"events": record_events, "simpy": record_simpy}
+"""Engines that can tell what happened when; the closed form cannot."""
 
 PS_PER_SECOND = 10**12
 
@@ -56,6 +61,13 @@ class KernelRun:
     duration_ps: int
     throttled_ps: int
     """What the power limit adds to the engine's time; part of the duration."""
+    record: DeviceRecord | None = None
+    """What happened when, if that was asked for."""
+
+    @property
+    def free_ps(self) -> int:
+        """The engine's time, which a power limit adds to."""
+        return self.duration_ps - self.throttled_ps
 
 
 @dataclass(frozen=True)
@@ -94,12 +106,12 @@ def ps_to_cycles(ps: int, gpu: Gpu) -> int:
 class _Device:
     """Runs kernels through one engine; kernels of equal shape are simulated once."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self.config = config
-        self.engine = ENGINES[config.engine]
-        self.known: dict[object, DeviceRun] = {}
+    def __init__(self, config: RunConfig, sampling: Sampling | None) -> None:
+        self.config, self.sampling = config, sampling
+        self.engine, self.recorder = ENGINES[config.engine], RECORDERS.get(config.engine)
+        self.known: dict[object, tuple[DeviceRun, DeviceRecord | None]] = {}
 
-    def run(self, kernel: Kernel, counts: BlockCounts | None) -> DeviceRun:
+    def run(self, kernel: Kernel, counts: BlockCounts | None) -> tuple[DeviceRun, DeviceRecord | None]:
         """Simulate one kernel, launches included."""
         gpu, workload = self.config.hardware.gpu, self.config.workload
         if isinstance(kernel, GemmPlan):
@@ -118,7 +130,10 @@ class _Device:
                 program = fused_attention_program(kernel, gpu, workload.caches, workload.launch)
             else:
                 program = elementwise_program(kernel, gpu, workload.caches, workload.launch)
-            self.known[key] = self.engine(program)
+            if self.sampling is not None and self.recorder is not None:
+                self.known[key] = self.recorder(program, self.sampling)
+            else:
+                self.known[key] = self.engine(program), None
         return self.known[key]
 
 
@@ -195,8 +210,8 @@ def link_bytes(attention: Attention) -> int:
     return 4 * each * ELEMENT_BYTES[attention.dtype]
 
 
-def unit_run(attention: Attention, execution: Execution, config: RunConfig) -> UnitRun:
-    """One attention on the attention unit, by the counts of its heads."""
+def unit_run(attention: Attention, execution: Execution, config: RunConfig, *, record: bool = False) -> UnitRun:
+    """One attention on the attention unit, by the counts of its heads; recorded in detail if asked."""
     unit, options = config.hardware.attention_unit, config.hdp
     assert unit is not None
     heads, shape = execution.heads[attention.name], (attention.sequence, attention.head_dim)
@@ -205,7 +220,7 @@ def unit_run(attention: Attention, execution: Execution, config: RunConfig) -> U
         work = dense_work(attention.batch * attention.heads, *shape, **bits)
     else:
         work = hdp_work(heads.counts, *shape, **bits)
-    return UnitRun(attention.name, simulate_hdp(unit, work), link_bytes(attention))
+    return UnitRun(attention.name, simulate_hdp(unit, work, record=record), link_bytes(attention))
 
 
 def throttle_ps(
@@ -220,7 +235,13 @@ def throttle_ps(
     return round((slowed - free) * PS_PER_SECOND)
 
 
-def simulate(plan: NetworkPlan, execution: Execution, config: RunConfig, table: EnergyTable) -> NetworkRun:
+def simulate(
+    plan: NetworkPlan,
+    execution: Execution,
+    config: RunConfig,
+    table: EnergyTable,
+    sampling: Sampling | None = None,
+) -> NetworkRun:
     """Time of a planned and counted network.
 
     Parameters
@@ -231,26 +252,29 @@ def simulate(plan: NetworkPlan, execution: Execution, config: RunConfig, table: 
         Machine and engine.
     table : EnergyTable
         Energy per action of the GEMM device: under a power limit its clock follows from it.
+    sampling : Sampling, optional
+        What to record for a timeline; nothing when left out.
 
     Returns
     -------
     NetworkRun
     """
     gpu = config.hardware.gpu
-    device = _Device(config)
+    device = _Device(config, sampling)
     kernels: list[KernelRun] = []
     units: list[UnitRun] = []
     for planned in plan.operations:
         operation = planned.operation
         if isinstance(operation, Attention) and planned.place == "attention_unit":
-            units.append(unit_run(operation, execution, config))
+            units.append(unit_run(operation, execution, config, record=sampling is not None))
             continue
         for kernel, counts in zip(planned.kernels, execution.counts[operation.name], strict=True):
-            run = device.run(kernel, counts)
+            run, record = device.run(kernel, counts)
             name = _kernel_name(operation.name, kernel, len(planned.kernels) == 1)
             free = ticks_to_ps(run.end, gpu)
             slowed = throttle_ps(kernel, counts, run, free, gpu, table)
-            kernels.append(KernelRun(name, operation.name, _part(planned), kernel, counts, run, free + slowed, slowed))
+            about = (name, operation.name, _part(planned), kernel, counts)
+            kernels.append(KernelRun(*about, run, free + slowed, slowed, record))
     return play(plan, kernels, units, config.hardware)
 
 

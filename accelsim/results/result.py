@@ -14,6 +14,7 @@ from accelsim.errors import ResultError
 from accelsim.results.schema import INTERVAL, SCHEMA_VERSION, SUMMARY
 from accelsim.results.store import json_text, npz_bytes, read_folder, write_folder
 from accelsim.results.tables import OPTIONAL, REQUIRED, canonical, parquet_bytes, plain, records
+from accelsim.results.timeline import Timeline
 
 _DOCUMENT = "result.json"
 _ARRAYS = "arrays.npz"
@@ -50,6 +51,8 @@ class Result:
     """A row for each cell of a grid over the output tiles of each product; None of older results."""
     masks: dict[str, np.ndarray] = field(default_factory=dict)
     """Which weights, blocks and heads were kept, by name."""
+    timeline: Timeline | None = None
+    """What ran when, if that was asked for; no part of what is saved (`accelsim.show.trace` writes it)."""
     provenance: dict[str, object] = field(default_factory=dict)
     """`config` (resolved, with its sources), `config_hash`, `seed`, `accelsim` (version); no times, so that equal runs
     are equal bytes."""

@@ -109,7 +109,7 @@ class _Core:
 class _Unit:
     """A simulation under way."""
 
-    def __init__(self, unit: HdpUnit, work: HeadWork, ready_ps: Sequence[int]) -> None:
+    def __init__(self, unit: HdpUnit, work: HeadWork, ready_ps: Sequence[int], record: bool) -> None:
         self.unit, self.work, self.ready_ps = unit, work, ready_ps
         self.costs = head_costs(unit, work)
         self.clock = Clock(round(unit.clock))
@@ -118,6 +118,7 @@ class _Unit:
         self.queue = deque(range(work.heads))
         self.cores = [_Core() for _ in range(unit.cores)]
         self.records: list[tuple[int, int, int, int, int]] = []
+        self.groups: list[tuple[int, int, int, int, int, int]] | None = [] if record else None
         self.integer_ps = self._ps(self.costs.integer_cycles)
         self.engine_ps = self._ps(self.costs.engine_cycles)
         self.speculative_arrival: dict[int, int] = {}
@@ -131,6 +132,12 @@ class _Unit:
 
     def _record(self, begin: int, end: int, head: int, core: int, stage: Stage) -> None:
         self.records.append((begin, end, head, core, stage))
+
+    def _record_groups(self, intervals: list[Interval], head: int, core: int, stage: Stage) -> None:
+        """Keep a stage group by group beside keeping it whole."""
+        self._record(intervals[0][0], intervals[-1][1], head, core, stage)
+        if self.groups is not None:
+            self.groups += [(*interval, head, core, stage, group) for group, interval in enumerate(intervals)]
 
     def _until(self, moment: int) -> simpy.Timeout:
         return self.environment.timeout(max(0, moment - self.now))
@@ -178,8 +185,8 @@ class _Unit:
         scored, decided = scores[-1][1], engine[-1][1] + self.clock.ps(DECISION_CYCLES)
         core.busy["main_array" if self.unit.shared_array else "integer_array"] += busy(scores)
         core.busy["sparsity_engine"] += busy(engine)
-        self._record(scores[0][0], scored, head, number, Stage.INTEGER_SCORES)
-        self._record(engine[0][0], engine[-1][1], head, number, Stage.SPARSITY)
+        self._record_groups(scores, head, number, Stage.INTEGER_SCORES)
+        self._record_groups(engine, head, number, Stage.SPARSITY)
         self._record(engine[-1][1], decided, head, number, Stage.DECISION)
         core.front += [(scores[0][0], scored, UnitCause.INTEGER_SCORES), (scored, decided, UnitCause.DECISION)]
         spill = self.costs.spill_write_bytes[head]
@@ -240,7 +247,7 @@ class _Unit:
         core.busy["main_array"] += busy(scores) + busy(values)
         core.busy["softmax"] += busy(softmax)
         for stage, intervals in ((Stage.CROSS, scores), (Stage.SOFTMAX, softmax), (Stage.VALUES, values)):
-            self._record(intervals[0][0], intervals[-1][1], head, number, stage)
+            self._record_groups(intervals, head, number, stage)
 
 
 def _report(state: _Unit) -> AttentionRun:
@@ -276,11 +283,16 @@ def _report(state: _Unit) -> AttentionRun:
             "softmax_element": int(work.counts.softmax_elements.sum()),
             "sparsity_block": blocks,
         },
+        groups=None if state.groups is None else np.array(sorted(state.groups), dtype=np.int64).reshape(-1, 6),
     )
 
 
 def simulate_hdp(
-    unit: HdpUnit, work: HeadWork, *, operands_in_place: Sequence[int] | IntArray | None = None
+    unit: HdpUnit,
+    work: HeadWork,
+    *,
+    operands_in_place: Sequence[int] | IntArray | None = None,
+    record: bool = False,
 ) -> AttentionRun:
     """Time, traffic and actions of heads on the attention unit.
 
@@ -292,6 +304,8 @@ def simulate_hdp(
     operands_in_place : [heads] int, optional
         Picosecond from which each head's Q, K and V lie in the unit's DRAM. Left out, they do from the start; what
         brings them there is the system's business.
+    record : bool
+        Whether `AttentionRun.groups` is told.
 
     Returns
     -------
@@ -307,6 +321,6 @@ def simulate_hdp(
     ready = [0] * work.heads if operands_in_place is None else [int(moment) for moment in operands_in_place]
     if len(ready) != work.heads:
         raise ValueError(f"operands_in_place has {len(ready)} entries for {work.heads} heads")
-    state = _Unit(unit, work, ready)
+    state = _Unit(unit, work, ready, record)
     state.run()
     return _report(state)

@@ -39,6 +39,9 @@ class AttentionRun:
     """The same, each as the single-bit products that its operands' widths take."""
     actions: dict[str, int]
     """What energy is charged for."""
+    groups: IntArray | None = None
+    """[rows, 6] begin, end, head, core, stage and group of queries: what `stage_begin_ps` and so on tell, group by
+    group; None unless that was asked for, or the unit does not tell."""
 
     @property
     def account_ps(self) -> dict[str, int]:

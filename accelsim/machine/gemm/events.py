@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.config.trace import Sampling
 from accelsim.machine.gemm import event_core as core
 from accelsim.machine.gemm.check import check_program, chunk_counts
 from accelsim.machine.gemm.program import Cause, DeviceProgram, DeviceRun
-from accelsim.machine.gemm.record import BINS, DeviceRecord, Sample, device_record, step_parts
+from accelsim.machine.gemm.record import BINS, DeviceRecord, device_record, step_parts
 
 Table = NDArray[np.int64]
 
@@ -37,13 +38,13 @@ def run_events(program: DeviceProgram) -> DeviceRun:
     return _outcome(program, d, part)
 
 
-def record_events(program: DeviceProgram, sample: Sample) -> tuple[DeviceRun, DeviceRecord]:
+def record_events(program: DeviceProgram, sampling: Sampling) -> tuple[DeviceRun, DeviceRecord]:
     """Simulate a program event by event, and record what happens when.
 
     Parameters
     ----------
     program : DeviceProgram
-    sample : Sample
+    sampling : Sampling
         SMs to record, and rows at most.
 
     Returns
@@ -54,8 +55,8 @@ def record_events(program: DeviceProgram, sample: Sample) -> tuple[DeviceRun, De
         Equal to what `accelsim.machine.gemm.twin.record_simpy` returns, unless rows are lost.
     """
     check_program(program)
-    d, part = _device(program, sample.limit, BINS)
-    sampled = sample.of(program.sm_count)
+    d, part = _device(program, sampling.limit, BINS)
+    sampled = sampling.of(program.sm_count)
     part["SMS"][sampled, core.SAMPLED] = 1
     _simulate(program, d, part, 1)
     run = _outcome(program, d, part)
@@ -63,7 +64,7 @@ def record_events(program: DeviceProgram, sample: Sample) -> tuple[DeviceRun, De
     rows, lost = part["RECORD"][:noted], int(d[core.RECORDS_LOST])
     booked = part["SMS"][sampled, core.BOOKED]
     left = np.stack([sampled, *np.broadcast_arrays(Cause.LAUNCH, -1, booked, run.end)], axis=1)[booked < run.end]
-    kept = left[: sample.limit - noted]
+    kept = left[: sampling.limit - noted]
     use = part["BINS"].reshape(core.USES, BINS)
     lost += len(left) - len(kept)
     rows = np.concatenate([rows, kept])

@@ -10,7 +10,7 @@ import numpy as np
 
 from accelsim.machine.gemm.program import Cause, DeviceProgram, DeviceRun, IntArray
 
-BINS = 256
+BINS = 64
 """Parts of a run for which the use of servers is told; an even number, since two become one as a run goes on."""
 
 WORK = (Cause.COMPUTE, Cause.SHARED_MEMORY, Cause.BANK_CONFLICT)
@@ -33,31 +33,6 @@ class Use(IntEnum):
     TENSOR_CORE = 0
     L2 = 1
     DRAM = 2
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What to record of each kernel.
-
-    Raises
-    ------
-    ValueError
-        For a number of SMs or rows that is negative.
-    """
-
-    sms: int | None = 4
-    """SMs, spread evenly over the device; None for all of them."""
-    limit: int = 200_000
-    """Rows at most; later ones are counted."""
-
-    def __post_init__(self) -> None:
-        if (self.sms is not None and self.sms < 0) or self.limit < 0:
-            raise ValueError(f"{self.sms} SMs and {self.limit} rows: neither can be negative")
-
-    def of(self, sm_count: int) -> IntArray:
-        """Indices of the SMs that are recorded on a device of so many."""
-        wanted = sm_count if self.sms is None else min(self.sms, sm_count)
-        return np.arange(wanted, dtype=np.int64) * sm_count // max(1, wanted)
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,10 @@ from typing import Any
 import numpy as np
 import simpy
 
+from accelsim.config.trace import Sampling
 from accelsim.machine.gemm.check import check_program
 from accelsim.machine.gemm.program import Cause, DeviceProgram, DeviceRun
-from accelsim.machine.gemm.record import DeviceRecord, Sample, device_record, use_in_bins
+from accelsim.machine.gemm.record import DeviceRecord, device_record, use_in_bins
 from accelsim.machine.gemm.twin_parts import Arrival, Kind, Memory, Sm, ThreadBlock, Turns
 
 Process = Generator[simpy.Event, Any, None]
@@ -91,23 +92,23 @@ def run_simpy(program: DeviceProgram) -> DeviceRun:
     return _finished(program).outcome()
 
 
-def record_simpy(program: DeviceProgram, sample: Sample) -> tuple[DeviceRun, DeviceRecord]:
+def record_simpy(program: DeviceProgram, sampling: Sampling) -> tuple[DeviceRun, DeviceRecord]:
     """Simulate a program with SimPy processes, and record what happens when.
 
     Parameters
     ----------
     program : DeviceProgram
-    sample : Sample
+    sampling : Sampling
         SMs to record, and rows at most; the first of each SM in turn are kept.
     """
     device = _finished(program)
-    run, sampled = device.outcome(), sample.of(program.sm_count)
+    run, sampled = device.outcome(), sampling.of(program.sm_count)
     rows = [row for sm in sampled for row in device.sms[sm].rows]
     cores = [(row[3], row[4]) for sm in device.sms for row in sm.rows if row[1] == Cause.COMPUTE]
     memory = device.memory
     channels = [service for channel in memory.channels for service in channel.services]
     bin_ticks, use = use_in_bins([cores, memory.l2.services, channels])
-    kept = np.array(rows[: sample.limit], np.int64).reshape(-1, 5)
+    kept = np.array(rows[: sampling.limit], np.int64).reshape(-1, 5)
     return run, device_record(program, run, sampled, kept, len(rows) - len(kept), bin_ticks, use)
 
 
