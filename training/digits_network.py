@@ -66,7 +66,12 @@ def smooth_positions(tokens, reach):
 
 
 class EncoderLayer(nn.Module):
-    """One post-LN encoder layer: ``x = LN(x + Attention(x))``, then ``x = LN(x + FFN(x))``."""
+    """
+    One post-LN encoder layer: ``x = LN(x + Attention(x))``, then ``x = LN(x + FFN(x))``.
+
+    ``attend`` is a function of query, key and value ``[batch, heads, tokens, head_dim]``: dense attention unless
+    another one is put in its place.
+    """
 
     def __init__(self):
         super().__init__()
@@ -78,12 +83,13 @@ class EncoderLayer(nn.Module):
         self.ffn_in = nn.Linear(D_MODEL, D_FFN)
         self.ffn_out = nn.Linear(D_FFN, D_MODEL)
         self.ffn_norm = nn.LayerNorm(D_MODEL, eps=LAYER_NORM_EPSILON)
+        self.attend = functional.scaled_dot_product_attention
 
     def forward(self, x):
         query, key, value = (
             project(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for project in (self.query, self.key, self.value)
         )
-        heads = functional.scaled_dot_product_attention(query, key, value)
+        heads = self.attend(query, key, value)
         x = self.attention_norm(x + self.output(heads.transpose(1, 2).flatten(-2)))
         return self.ffn_norm(x + self.ffn_out(functional.gelu(self.ffn_in(x))))
 
