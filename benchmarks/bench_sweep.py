@@ -1,8 +1,8 @@
 """A sweep of 1,000 points with one worker and with two: wall time, CPU time, memory of the parent.
 
-Tiles and stages of all products of an encoder layer of BERT-Base on an A100, timing only, by events, as the command runs
-them from its start to its end. One and two workers take turns, so that other work on the machine meets both; where it
-is busy, CPU time says more than wall time. Linux only: CPU time is that of every process that the command leaves.
+Tiles and stages of all products of an encoder layer of BERT-Base on an A100, timing only, by events, as the command
+runs them from its start to its end. One and two workers take turns, so that other work on the machine meets both; where
+it is busy, CPU time says more than wall time. Linux only: CPU time is that of every process that the command leaves.
 """
 
 import ctypes
