@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from accelsim.explore.sweep import Point, Record
@@ -28,6 +29,21 @@ def made_up(point: Point) -> Record:
     if (m, n) == (128, 64):
         return record | {"error": "internal error: KeyError: 3"}
     return record | {"latency_us": 1e4 / m + n, "cycles": m * n}
+
+
+class Counted:
+    """Counts how often each point is run."""
+
+    def __init__(self, evaluate: Callable[[Point], Record] = made_up, stop_after: int | None = None) -> None:
+        self.evaluate = evaluate
+        self.stop_after = stop_after
+        self.seen: list[tuple[object, ...]] = []
+
+    def __call__(self, point: Point) -> Record:
+        if self.stop_after is not None and len(self.seen) == self.stop_after:
+            raise KeyboardInterrupt
+        self.seen.append(tuple(point.settings.values()))
+        return self.evaluate(point)
 
 
 def numbers(point: Point) -> Record:

@@ -1,13 +1,10 @@
 """Sweeps: every point once, in order, resumed, with failures told."""
 
-import itertools
 import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from operator import attrgetter
 from pathlib import Path
 
 import jsonschema
@@ -16,14 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.cli import main
-from accelsim.errors import ConfigError, ResultError, UserError
+from accelsim.errors import ResultError, UserError
 from accelsim.explore.sweep import (
     Point,
     Record,
     Sweep,
     SweepRun,
-    SweepSpec,
     evaluate_point,
     make_point,
     read_results,
@@ -34,27 +29,12 @@ from accelsim.explore.sweep import (
 from accelsim.explore.sweep.store import FORMAT, Store
 from accelsim.explore.sweep.tables import frame_of, write_tables
 from accelsim.results.schema import SWEEP_SCHEMA
-from tests.explore.sweep_cases import GRID, HEAD, made_up, written
+from tests.explore.sweep_cases import GRID, HEAD, Counted, made_up, written
 
 
 @pytest.fixture
 def tiles(tmp_path: Path) -> Sweep:
     return read_sweep(written(tmp_path, HEAD + GRID))
-
-
-class Counted:
-    """Counts how often each point is run."""
-
-    def __init__(self, evaluate: Callable[[Point], Record] = made_up, stop_after: int | None = None) -> None:
-        self.evaluate = evaluate
-        self.stop_after = stop_after
-        self.seen: list[tuple[object, ...]] = []
-
-    def __call__(self, point: Point) -> Record:
-        if self.stop_after is not None and len(self.seen) == self.stop_after:
-            raise KeyboardInterrupt
-        self.seen.append(tuple(point.settings.values()))
-        return self.evaluate(point)
 
 
 def test_every_point_once_in_order(tiles: Sweep) -> None:
@@ -252,112 +232,6 @@ def test_an_executor_gives_the_same(tiles: Sweep, tmp_path: Path) -> None:
     assert found.records == run_sweep(tiles, evaluate=made_up).records
 
 
-def test_zip_goes_in_step(tmp_path: Path) -> None:
-    text = HEAD + "grid: {seed: [1, 2]}\nzip:\n  mapping.tile_m: [64, 128]\n  mapping.tile_n: [128, 64]\n"
-    found = [tuple(point.values()) for point in read_sweep(written(tmp_path, text)).settings()]
-    assert found == [(1, 64, 128), (1, 128, 64), (2, 64, 128), (2, 128, 64)]
-
-
-PATHS = ("mapping.a", "hardware.gpu.clock", "workload.m", "hardware.gpu.dram.bandwidth")
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.integers(1, 4), min_size=0, max_size=4), st.integers(0, 3), st.booleans())
-def test_points_are_numbered_and_run_once(lengths: list[int], steps: int, timed: bool) -> None:
-    grid = {path: list(range(length)) for path, length in zip(PATHS, lengths, strict=False)}
-    names = ("hardware.gpu.launch.graph", "hardware.link.latency") if timed else ("mapping.x", "mapping.y")
-    zipped = {name: list(range(steps)) for name in names} if steps else {}
-    sweep = Sweep(SweepSpec(kind="sweep", hardware="a", workload="b", grid=grid, zip=zipped), None)
-    found = [tuple(point.items()) for point in sweep.settings()]
-    assert len(found) == len(set(found)) == len(sweep)
-    order = list(sweep.run_order())
-    assert sorted(order) == list(range(len(sweep)))
-    # What is no axis of timing stands still for as long as it can.
-    held = [tuple(value for axis, value in found[position] if not axis.startswith("hardware")) for position in order]
-    changes = sum(left != right for left, right in itertools.pairwise(held))
-    assert changes == len(set(held)) - 1
-    with pytest.raises(IndexError):
-        sweep.at(len(sweep))
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("grid: {mapping.tile_mm: [1]}\n", r"tiles.yaml:5: grid.mapping.tile_mm: unknown key 'tile_mm'; did you mean"),
-        ("grid: {maping.tile_m: [1]}\n", r"tiles.yaml:5: grid.maping.tile_m: unknown axis"),
-        ("grid: {mapping: [1]}\n", r"unknown axis 'mapping'"),
-        ("grid:\n  mapping.tile_m: []\n", r"tiles.yaml:6: grid.mapping.tile_m: is empty"),
-        ("grid:\n  mapping.tile_m: 3\n", r"tiles.yaml:6: .*needs a list"),
-        ("grid:\n  mapping.tile_m: [1, [2]]\n", r"tiles.yaml:6: .*numbers, texts"),
-        ("grid:\n  mapping.tile_m: [1, 2, 1]\n", r"tiles.yaml:6: .*1 stands twice"),
-        ("grid:\n  mapping.tile_m: [1]\n  mapping.tile_m: [2]\n", r"tiles.yaml:7: key given twice"),
-        ("grid:\n  mapping.tile_m: {log: [1, 4], points: 9}\n", r"tiles.yaml:6: .*9 points fall together"),
-        (
-            "grid:\n  hardware.clock: [1 GHz]\n  hardware.gpu.clock: [1 GHz]\n",
-            r"tiles.yaml:7: .*the same as axis",
-        ),
-        ("grid:\n  sparsity: [0.5]\n  tile_wise.sparsity: [0.5]\n", r"tiles.yaml:7: .*is what axis sparsity is short"),
-        ("zip:\n  mapping.tile_m: [1]\n  mapping.tile_n: [1, 2]\n", r"tiles.yaml:5: zip: lists must be of one length"),
-        (
-            "zip:\n  mapping.tile_m: [1, 1]\n  mapping.tile_n: [2, 2]\n",
-            r"tiles.yaml:6: zip: step 1 \(1, 2\) stands twi",
-        ),
-        ("grid: {seed: [1]}\nzip: {seed: [1]}\n", r"tiles.yaml:6: zip.seed: stands in grid too"),
-        ("seed: 3\n", r"has no axis"),
-        ("gird: {}\n", r"tiles.yaml:5: .*unknown key 'gird'; did you mean 'grid'"),
-        ("scheme: dens\ngrid: {seed: [1]}\n", r"tiles.yaml:5: .*did you mean 'dense'"),
-        ("grid: {scheme: [dense, hpd]}\n", r"tiles.yaml:5: unknown scheme 'hpd'; did you mean 'hdp'"),
-        ("grid: {hardware: [v100_pcie, v100]}\n", r"tiles.yaml:5: unknown name 'v100'; did you mean"),
-        ("grid: {workload.m.x: [1]}\n", r"stands below a single value"),
-        ("grid: {hardware.gpu.clok: [1 GHz]}\n", r"unknown key 'clok'; did you mean 'clock'"),
-    ],
-)
-def test_mistakes_are_told_with_their_line(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
-        read_sweep(written(tmp_path, HEAD + text))
-
-
-def test_too_many_points(tmp_path: Path) -> None:
-    values = "{linear: [1, 1001], points: 1001}"
-    file = written(tmp_path, HEAD + f"grid:\n  mapping.tile_m: {values}\n  workload.m: {values}\n")
-    with pytest.raises(ConfigError, match=r"tiles.yaml:5: sweep: 1002001 points; .*unless --yes"):
-        read_sweep(file)
-    assert len(read_sweep(file, many=True)) == 1001**2
-
-
-@pytest.mark.parametrize(
-    ("axis", "path", "value"),
-    [
-        ("hardware.clock: [1 GHz]", "hardware.gpu.clock", 1e9),
-        ("hardware.gpu.tensor_core.fp16: [512]", "hardware.gpu.tensor_core", 512),
-        ("workload.m: [7]", "workload.m", 7),
-        ("hdp.rho_b: [0.1]", "hdp.rho_b", 0.1),
-    ],
-)
-def test_axes_are_paths_of_the_config(tmp_path: Path, axis: str, path: str, value: float) -> None:
-    sweep = read_sweep(written(tmp_path, HEAD + f"grid: {{{axis}}}\n"))
-    found = attrgetter(path)(make_point(sweep, sweep.at(0)).config())
-    assert (found["fp16"] if isinstance(found, dict) else found) == value
-
-
-def test_names_are_axes_too(tmp_path: Path) -> None:
-    text = HEAD + "zip:\n  hardware: [t4, a100_hdp]\n  scheme: [tile_wise, hdp]\n  workload: [gemm_1024, bert_tiny]\n"
-    axes = read_sweep(written(tmp_path, text))
-    configs = [make_point(axes, values).config() for values in axes.settings()]
-    assert [(c.hardware.name, c.scheme, c.workload.name) for c in configs] == [
-        ("t4", "tile_wise", "gemm_1024"),
-        ("a100_hdp", "hdp", "bert_tiny"),
-    ]
-
-
-def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    written(tmp_path / "sub", "kind: gemm\nm: 3\nn: 4\nk: 5\n", "mine.yaml")
-    text = HEAD.replace("gemm_1024", "./mine.yaml") + "grid: {seed: [0]}\n"
-    axes = read_sweep(written(tmp_path / "sub", text))
-    assert make_point(axes, {"seed": 0}).config().workload.name == "mine"
-
-
 def test_a_point_whose_config_is_wrong_is_recorded(tmp_path: Path) -> None:
     axes = read_sweep(written(tmp_path, HEAD + "grid: {mapping.tile_m: [-1, 64]}\n"))
     points = [make_point(axes, values) for values in axes.settings()]
@@ -384,49 +258,6 @@ def test_mixed_axes_become_text() -> None:
     frame = frame_of([{"x": "auto", "error": None}, {"x": 3, "error": None}, {"x": None, "error": "no"}], ["x"])
     assert frame["x"].tolist()[:2] == ["auto", "3"]
     assert frame["x"].isna().tolist() == [False, False, True]
-
-
-def stand_in(monkeypatch: pytest.MonkeyPatch, evaluate: Callable[[Point], Record]) -> None:
-    original = run_sweep
-    monkeypatch.setattr(
-        "accelsim.explore.sweep.run_sweep", lambda *given, **named: original(*given, **named, evaluate=evaluate)
-    )
-
-
-def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    stand_in(monkeypatch, made_up)
-    file = written(tmp_path, HEAD + GRID)
-    assert main(["sweep", str(file), "--out", str(tmp_path / "out"), "--json"]) == 0
-    captured = capsys.readouterr()
-    jsonschema.validate(json.loads(captured.out), SWEEP_SCHEMA)
-    assert "3 of 6 points failed" in captured.err
-    names = {path.name for path in (tmp_path / "out").iterdir()} - {"points.lock"}
-    assert names == {"points.sqlite", "sweep.json", "points.csv", "points.parquet", "sweep.png", "sweep.svg"}
-    assert main(["sweep", str(file), "--out", str(tmp_path / "out")]) == 0
-    table = capsys.readouterr().out
-    assert "tiles: 3 points" in table
-    assert "220.2" in table
-    assert main(["sweep", str(file), "--quiet"]) == 0
-    assert capsys.readouterr().out == ""
-    assert main(["sweep", str(file), "--workers", "2", "--scheduler", "tcp://x:1"]) == 2
-
-
-def test_command_when_every_point_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stand_in(monkeypatch, lambda point: {**point.settings, "error": "does not fit", "config_hash": point.key})
-    assert main(["sweep", str(written(tmp_path, HEAD + GRID)), "--out", str(tmp_path / "out")]) == 2
-    assert "all 6 points failed; the first: does not fit" in capsys.readouterr().err
-    assert (tmp_path / "out/points.csv").exists()
-
-
-def test_command_interrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stand_in(monkeypatch, Counted(stop_after=2))
-    assert main(["sweep", str(written(tmp_path, HEAD + GRID)), "--out", str(tmp_path / "out")]) == 130
-    assert "the same command resumes" in capsys.readouterr().err
-    assert len(read_results(tmp_path / "out").records) == 2
 
 
 def test_sweep_run_names_its_failures() -> None:
