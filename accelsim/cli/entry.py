@@ -25,6 +25,7 @@ from accelsim.cli import (
     diff,
     explain,
     hardware,
+    html_report,
     import_model,
     output,
     prune,
@@ -61,6 +62,7 @@ app.command("run")(run.run)
 app.command("compare")(run.compare)
 app.command("explain")(explain.explain)
 app.command("diff")(diff.diff)
+app.command("report")(html_report.report)
 app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
 app.command("breakeven")(breakeven.breakeven)

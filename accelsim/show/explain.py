@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = {**CAUSES, "padding": BLUE, "gather": VERMILLION, "power_limit": SKY, "link": PURPLE, "unexplained": LIGHT}
-_HATCHED = {
+TIME_COLOURS = {
+    **CAUSES, "padding": BLUE, "gather": VERMILLION, "power_limit": SKY, "link": PURPLE, "unexplained": LIGHT,
+}  # fmt: skip
+"""Of the causes of a stack."""
+TIME_HATCHES = {
     "imbalance": "///",
     "tail": "...",
     "padding": "///",
@@ -51,7 +54,7 @@ def time_stack(explanations: Sequence[Explanation], axes: "Axes | None" = None) 
     with style():
         axes = axes_or_new(axes, len(explanations) + 2)
         labels = [one.result.scheme for one in explanations]
-        stacked_bars(axes, labels, series, colour_of(causes, _COLOURS | {_UNIT: DARK}), hatches=_HATCHED)
+        stacked_bars(axes, labels, series, colour_of(causes, TIME_COLOURS | {_UNIT: DARK}), hatches=TIME_HATCHES)
         axes.set_ylim(0, 100)
         axes.set_ylabel("share of latency (%)")
         legend_beside(axes)

@@ -50,10 +50,11 @@ ENERGY_GROUPS = {
     "leakage and idle": ("leakage", "board_idle"),
 }
 """Actions that figures show as one, by the beginning of their names."""
-_ENERGY = {
+ENERGY_COLOURS = {
     "products": BLUE, "other arithmetic": GREEN, "on-chip memory": ORANGE, "DRAM": VERMILLION, "link": PURPLE,
     "leakage and idle": LIGHT,
 }  # fmt: skip
+"""Of the groups, in the order of a stack."""
 
 
 def latency_bars(results: "Comparison | Iterable[Result]", axes: "Axes | None" = None) -> "Axes":
@@ -118,8 +119,8 @@ def account_stack(
 def energy_bars(results: "Comparison | Iterable[Result]", axes: "Axes | None" = None) -> "Axes":
     """Energy of each scheme, stacked by what it went to, in uJ, mJ or J."""
     found = _results(results)
-    groups = [_grouped(result.energy) for result in found]
-    names = sorted(dict.fromkeys(name for group in groups for name in group), key=_order(_ENERGY))
+    groups = [energy_groups(result.energy) for result in found]
+    names = sorted(dict.fromkeys(name for group in groups for name in group), key=_order(ENERGY_COLOURS))
     totals = [sum(group.values()) for group in groups]
     largest = max(totals, default=0.0)
     unit, size = next(((unit, size) for unit, size in (("J", 1e6), ("mJ", 1e3)) if largest >= size), ("uJ", 1.0))
@@ -127,7 +128,7 @@ def energy_bars(results: "Comparison | Iterable[Result]", axes: "Axes | None" = 
     with style():
         axes = axes_or_new(axes, len(found))
         texts = [f"{total / size:#.3g}".rstrip(".") for total in totals]
-        stacked_bars(axes, [r.scheme for r in found], series, colour_of(names, _ENERGY), texts=texts)
+        stacked_bars(axes, [r.scheme for r in found], series, colour_of(names, ENERGY_COLOURS), texts=texts)
         axes.set_ylabel(f"energy ({unit})")
         legend_below(axes)
     return axes
@@ -189,7 +190,8 @@ def _speedups(comparison: Comparison, key: str) -> list[str]:
     ]
 
 
-def _grouped(energy: pd.DataFrame) -> dict[str, float]:
+def energy_groups(energy: pd.DataFrame) -> dict[str, float]:
+    """Energy in uJ of each of `ENERGY_GROUPS`, from a result's table; an action of none of them is its own group."""
     groups: dict[str, float] = {}
     for action, amount in zip(energy["action"], energy["energy_uj"], strict=True):
         group = next((name for name, starts in ENERGY_GROUPS.items() if str(action).startswith(starts)), str(action))

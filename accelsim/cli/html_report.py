@@ -1,0 +1,107 @@
+"""`accelsim report`."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from accelsim.cli import options, output
+from accelsim.errors import ResultError, UserError
+
+_HEAD = 2000
+"""Characters of a page in which it says what wrote it."""
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a saved run, comparison or sweep.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE.html", help="Page to write; an earlier report is replaced.")
+    ] = Path("report.html"),
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", show_default=False, help="Title in place of the names in the results.")
+    ] = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """One page for a saved run, comparison or sweep, which opens in a browser without a network."""
+    _check(out)
+    text = _page(folder, title)
+    _write(out, text)
+    if not quiet:
+        output.message(f"saved {out} ({len(text.encode()) / 1e6:.2g} MB)")
+
+
+def _page(folder: Path, title: str | None) -> str:
+    from accelsim.results.saved import is_sweep, load_results
+    from accelsim.show.report import comparison_report, run_report, sweep_report
+
+    if is_sweep(folder):
+        from accelsim.explore.sweep import read_results
+
+        run = read_results(folder)
+        if not len(run.records):
+            raise ResultError(f"{folder}: no point of its sweep is recorded yet")
+        return sweep_report(run.name, run.axes, run.to_frame(), _document(folder / "sweep.json"), title)
+    results = load_results(folder)
+    found = _comparison(folder)
+    if found is None:
+        return run_report(next(iter(results.values())), title)
+    return comparison_report(results, found, title)
+
+
+def _comparison(folder: Path) -> dict[str, Any] | None:
+    """The document of a comparison's folder, which may lie one below; None where a run lies there."""
+    places = [folder / "comparison.json", *folder.glob("*/comparison.json")]
+    path = next((place for place in places if place.is_file()), None)
+    return None if path is None else _document(path)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(found, dict):
+        raise ResultError(f"{path}: holds no document of accelsim")
+    return found
+
+
+def _check(out: Path) -> None:
+    """Refuse, before the work, a path that the page cannot or should not be written to."""
+    if out.is_dir():
+        raise UserError(f"{out}: is a folder; name a file, as {out / 'report.html'}")
+    if not out.parent.is_dir():
+        raise UserError(f"{out.parent}: no such folder")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise UserError(f"{out}: cannot write in {out.parent}")
+    if out.exists() and not _is_report(out):
+        raise UserError(f"{out}: exists and is no report of accelsim; name another file, or remove this one")
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file is a page that we wrote, or empty."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            head = lines.read(_HEAD)
+    except OSError:
+        return False
+    return not head or 'name="generator" content="accelsim report' in head
+
+
+def _write(out: Path, text: str) -> None:
+    """Write a page that takes its name once it is whole."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, out)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

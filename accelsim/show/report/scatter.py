@@ -1,0 +1,175 @@
+"""Points between two quantities: which no other one beats, and how near kernels are to the machine's roof."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.numerals import amount
+from accelsim.results.result import Result
+from accelsim.show.report.blocks import Key, Line, Mark, Scatter
+from accelsim.show.report.colours import series
+from accelsim.show.report.scales import Scale
+from accelsim.show.style import label_of
+
+_TOLD = 3
+"""Points in one place that hovering tells of."""
+DRAWN = 2_000
+"""Points that a figure draws; of more, those that no other one beats and an even choice of the rest."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point with the series that it belongs to and what hovering tells."""
+
+    x: float
+    y: float
+    name: str
+    tip: str
+    label: str = ""
+
+
+def unbeaten(x: Sequence[float], y: Sequence[float], *, more_is_better: bool = False) -> NDArray[np.bool_]:
+    """Points than which no other one is as good in both and better in one; less of x is better.
+
+    Parameters
+    ----------
+    x, y : sequence of float
+        Finite.
+    more_is_better : bool
+        Of y.
+
+    Returns
+    -------
+    bool [points]
+        Points that are equal in both are all unbeaten, or none.
+    """
+    cost, other = np.asarray(x, float), np.asarray(y, float) * (-1 if more_is_better else 1)
+    found = np.zeros(len(cost), bool)
+    best = math.inf
+    order = np.lexsort((other, cost))
+    for place, index in enumerate(order):
+        before = order[place - 1] if place else None
+        same = before is not None and cost[before] == cost[index] and other[before] == other[index]
+        found[index] = found[before] if same else other[index] < best
+        best = min(best, other[index])
+    return found
+
+
+def pareto(title: str, points: Sequence[Point], x_axis: str, y_axis: str, *, more_is_better: bool = False) -> Scatter:
+    """Points with the front of those that no other one beats as a stepped line.
+
+    Parameters
+    ----------
+    title, x_axis, y_axis : str
+        Axes with their units.
+    points : sequence of Point
+        At least one.
+    more_is_better : bool
+        Of y.
+    """
+    xs, ys = [point.x for point in points], [point.y for point in points]
+    front = unbeaten(xs, ys, more_is_better=more_is_better)
+    chosen = _drawn(front)
+    across, up = Scale.over(xs), Scale.over(ys)
+    names = list(dict.fromkeys(point.name for point in points))
+    looks = {name: series(index) for index, name in enumerate(names)}
+    marks = [_mark(points[index], across, up, looks, bool(front[index])) for index in chosen]
+    best = sorted({(across.place(xs[i]), up.place(ys[i])) for i in np.flatnonzero(front)})
+    steps = [(one[0], other[1]) for one, other in zip(best[1:], best, strict=False)]
+    line = [place for pair in zip(best, [*steps, best[-1]], strict=True) for place in pair]
+    keys = [Key(label_of(name), colour, marker=marker) for name, (colour, marker) in looks.items() if name]
+    note = f"Outlined: {len(best)} that no other point beats in both."
+    if len(chosen) < len(points):
+        note += f" Drawn are these and an even choice of the others, {len(chosen):,} of {len(points):,} points."
+    keys = keys if len(keys) > 1 else []
+    lines = [Line(line, "front-line")]
+    return Scatter(title, x_axis, y_axis, across.ticks(), up.ticks(), _together(marks), lines, keys, note)
+
+
+def _mark(point: Point, across: Scale, up: Scale, looks: Mapping[str, tuple[str, str]], front: bool) -> Mark:
+    x, y = across.place(point.x), up.place(point.y)
+    return Mark(x, y, *looks[point.name], point.tip, front, point.label, x > 70)
+
+
+def _together(marks: Sequence[Mark]) -> list[Mark]:
+    """Marks from left to right; each of several in one place tells of all of them, since one hides the others."""
+    places: dict[tuple[float, float], list[str]] = {}
+    for mark in marks:
+        places.setdefault((mark.x, mark.y), []).append(mark.tip)
+    found = []
+    for mark in sorted(marks, key=lambda mark: (mark.x, mark.y)):
+        tips = places[mark.x, mark.y]
+        more = [f"and {len(tips) - _TOLD} more here"] if len(tips) > _TOLD else []
+        found.append(replace(mark, tip="\n\n".join([*tips[:_TOLD], *more])))
+    return found
+
+
+def _drawn(front: NDArray[np.bool_]) -> list[int]:
+    """Indices of the points to draw."""
+    if len(front) <= DRAWN:
+        return list(range(len(front)))
+    others = np.flatnonzero(~front)
+    room = max(0, DRAWN - int(front.sum()))
+    even = others[np.linspace(0, len(others) - 1, min(room, len(others))).astype(int)]
+    return sorted({*map(int, np.flatnonzero(front)), *map(int, even)})
+
+
+def roofline(results: Sequence[Result]) -> Scatter | None:
+    """Kernels by the FLOPs that count to a byte of DRAM and to a second, below the roofs of the units that ran them.
+
+    None without a kernel whose place is known (`accelsim.results.roofline`).
+    """
+    rows = [(result.scheme, row) for result in results for row in _placed(result)]
+    if not rows:
+        return None
+    peaks = {str(row["unit"]): 2 * row["macs"] / row["peak_compute_us"] / 1e6 for _, row in rows}
+    bandwidth = max(row["traffic"] / row["peak_dram_us"] / 1e6 for _, row in rows)
+    points = [_kernel_point(scheme, row, len(results) > 1) for scheme, row in rows]
+    ridges = [peak / bandwidth for peak in peaks.values()]
+    across = Scale.over([*(point.x for point in points), min(ridges) / 20, 3 * max(ridges)], log=True)
+    up = Scale.over([*(point.y for point in points), *peaks.values()], log=True)
+    names = list(dict.fromkeys(point.name for point in points))
+    looks = {name: series(index) for index, name in enumerate(names)}
+    marks = _together([_mark(point, across, up, looks, False) for point in points])
+    lines = [_roof(unit, peak, bandwidth, across, up) for unit, peak in peaks.items()]
+    keys = [Key(label_of(name), colour, marker=marker) for name, (colour, marker) in looks.items()]
+    axes = ("FLOP to a byte of DRAM traffic", "TFLOP/s that count")
+    note = (
+        f"The roof slopes with {amount(bandwidth, 4)} TB/s of DRAM; neither it nor peaks are lowered by an efficiency."
+    )
+    return Scatter("Kernels below the roof", *axes, across.ticks(), up.ticks(), marks, lines, keys, note)
+
+
+def _placed(result: Result) -> list[dict[str, float]]:
+    """Kernels with MACs, traffic and peaks."""
+    wanted = ("macs", "peak_compute_us", "peak_dram_us", "dram_read_bytes", "dram_write_bytes")
+    if any(key not in result.kernels.columns for key in (*wanted, "unit")):
+        return []
+    known = result.kernels.dropna(subset=[*wanted, "unit"])
+    known = known.assign(
+        traffic=known["dram_read_bytes"] + known["dram_write_bytes"], took=known["end_us"] - known["begin_us"]
+    )
+    known = known[(known["macs"] > 0) & (known["peak_compute_us"] > 0) & (known["traffic"] > 0) & (known["took"] > 0)]
+    return [{str(key): value for key, value in row.items()} for row in known.to_dict("records")]
+
+
+def _kernel_point(scheme: str, row: Mapping[str, float], many: bool) -> Point:
+    flop = 2 * float(row["macs"])
+    x, y = flop / row["traffic"], flop / row["took"] / 1e6
+    bound = "compute" if row["peak_compute_us"] >= row["peak_dram_us"] else "DRAM"
+    attained = 100 * max(row["peak_compute_us"], row["peak_dram_us"]) / row["took"]
+    tip = f"{row['name']}{f', {scheme}' if many else ''}\n{amount(y, 3)} TFLOP/s at {amount(x, 3)} FLOP/B"
+    tip += f"\n{attained:.1f} % of the roof, which {bound} sets\n{amount(float(row['took']))} us"
+    return Point(x, y, scheme if many else str(row["part"]), tip)
+
+
+def _roof(unit: str, peak: float, bandwidth: float, across: Scale, up: Scale) -> Line:
+    """From the left end of the axis, or where the roof enters the figure, over the ridge to the right end."""
+    ridge = peak / bandwidth
+    start = max(across.low, up.low / bandwidth)
+    points = [(start, start * bandwidth), (ridge, peak), (across.high, peak)]
+    label = f"{label_of(unit)} {amount(peak, 3)} TFLOP/s"
+    return Line([(across.place(x), up.place(y)) for x, y in points if x <= across.high], "roof", label)
