@@ -86,7 +86,6 @@ class _Kernel:
             self._slots(kernel.record, sm)
         self._use(kernel.record)
         if kernel.record.lost:
-            self.builder.lost += kernel.record.lost
             self.builder.notes.append(f"{kernel.name}: {kernel.record.lost:,} pieces of SMs were not recorded")
 
     def _launches(self, record: DeviceRecord) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli import options, output, report
+from accelsim.cli import options, output, report, trace
 
 if TYPE_CHECKING:
     from accelsim.results import Result
@@ -28,12 +28,16 @@ def run(
         bool, typer.Option("--per-input", help="Time each input by itself too: median and 95th percentile of latency.")
     ] = False,
     out: options.Out = None,
+    trace_file: trace.File = None,
+    trace_sms: trace.Sms = None,
+    trace_limit: trace.Limit = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Run one workload on one machine under one scheme: output, cycles, energy, and where they went."""
     chosen, device = options.check_scheme(scheme), options.check_engine(engine)
     options.check_out(out)
+    sampling = trace.sampling(trace_file, trace_sms, trace_limit)
     options.note_idle_sparsity(chosen, sparsity, quiet or json)
     import accelsim
 
@@ -50,6 +54,7 @@ def run(
         sparsity=sparsity,
         force=force,
         per_input=per_input,
+        trace=sampling,
     )
     saved = None if out is None else result.save(out / folder_name(result))
     if json:
@@ -57,6 +62,7 @@ def run(
     elif not quiet:
         report.run(result)
     _saved(saved, quiet)
+    trace.write(trace_file, [result.timeline], quiet)
 
 
 def compare(
@@ -72,6 +78,9 @@ def compare(
     masks: options.Masks = None,
     force: options.Force = False,
     out: options.Out = None,
+    trace_file: trace.File = None,
+    trace_sms: trace.Sms = None,
+    trace_limit: trace.Limit = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -79,6 +88,7 @@ def compare(
     names = options.split_schemes(schemes)
     device = options.check_engine(engine)
     options.check_out(out, whole=True)
+    sampling = trace.sampling(trace_file, trace_sms, trace_limit)
     import accelsim
 
     comparison = accelsim.compare(
@@ -93,6 +103,7 @@ def compare(
         masks=masks,
         sparsity=sparsity,
         force=force,
+        trace=sampling,
     )
     saved = None
     if out is not None:
@@ -104,6 +115,7 @@ def compare(
     elif not quiet:
         report.compare(comparison)
     _saved(saved, quiet)
+    trace.write(trace_file, (result.timeline for result in comparison.results), quiet)
 
 
 def folder_name(result: "Result") -> str:

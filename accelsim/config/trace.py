@@ -37,6 +37,11 @@ class Sampling:
         if self.limit < 1:
             raise ConfigError(f"a timeline of at most {self.limit} slices; allowed: 1 and more")
 
+    @property
+    def rows(self) -> int:
+        """Pieces of SMs that a kernel's record holds at most: several often join to one slice."""
+        return 8 * self.limit
+
     def of(self, sm_count: int) -> NDArray[np.int64]:
         """Indices of the SMs that are shown of a device of so many."""
         wanted = sm_count if self.sms is None else min(self.sms, sm_count)

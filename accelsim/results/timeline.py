@@ -132,8 +132,6 @@ class TimelineBuilder:
         self._tracks: dict[tuple[str, ...], list[Slice]] = {}
         self._counters: dict[tuple[str, ...], tuple[str, list[tuple[int, float]]]] = {}
         self.notes: list[str] = []
-        self.lost = 0
-        """Slices that were never told."""
 
     def track(self, *path: str) -> list[Slice]:
         """The slices of a track so far, to be added to."""
@@ -150,7 +148,7 @@ class TimelineBuilder:
         plain = self._cut(detail=False, room=limit)
         kept = sum(one.begin_ps < plain for some in self._tracks.values() for one in some if not one.detail)
         fine = self._cut(detail=True, room=limit - kept)
-        tracks, left_out = [], self.lost
+        tracks, left_out = [], 0
         for path, some in self._tracks.items():
             shown = [one for one in some if one.begin_ps < min(fine if one.detail else plain, plain)]
             shown.sort(key=lambda one: (one.begin_ps, -one.end_ps))

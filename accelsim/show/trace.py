@@ -11,7 +11,6 @@ from accelsim.results.timeline import Counter, Slice, Timeline, Track
 from accelsim.show import trace_messages as message
 from accelsim.show.trace_messages import Packets
 
-SUFFIXES = (".pftrace", ".perfetto-trace")
 _PS_PER_NS = 1000
 
 

@@ -1,7 +1,7 @@
 """Messages of a Perfetto trace as bytes: the few kinds that slices, counters and their tracks need.
 
-The wire format of protocol buffers is a few lines, and the numbers below are public and fixed for good, whereas bindings
-demand a certain release of their runtime. Tests read what this writes through the official bindings.
+The wire format of protocol buffers is a few lines, and the numbers below are public and fixed for good, whereas
+bindings demand a certain release of their runtime. Tests read what this writes through the official bindings.
 (https://protobuf.dev/programming-guides/encoding, https://perfetto.dev/docs/reference/trace-packet-proto)
 """
 

@@ -55,7 +55,7 @@ def record_events(program: DeviceProgram, sampling: Sampling) -> tuple[DeviceRun
         Equal to what `accelsim.machine.gemm.twin.record_simpy` returns, unless rows are lost.
     """
     check_program(program)
-    d, part = _device(program, sampling.limit, BINS)
+    d, part = _device(program, sampling.rows, BINS)
     sampled = sampling.of(program.sm_count)
     part["SMS"][sampled, core.SAMPLED] = 1
     _simulate(program, d, part, 1)
@@ -64,7 +64,7 @@ def record_events(program: DeviceProgram, sampling: Sampling) -> tuple[DeviceRun
     rows, lost = part["RECORD"][:noted], int(d[core.RECORDS_LOST])
     booked = part["SMS"][sampled, core.BOOKED]
     left = np.stack([sampled, *np.broadcast_arrays(Cause.LAUNCH, -1, booked, run.end)], axis=1)[booked < run.end]
-    kept = left[: sampling.limit - noted]
+    kept = left[: sampling.rows - noted]
     use = part["BINS"].reshape(core.USES, BINS)
     lost += len(left) - len(kept)
     rows = np.concatenate([rows, kept])

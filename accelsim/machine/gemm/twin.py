@@ -108,7 +108,7 @@ def record_simpy(program: DeviceProgram, sampling: Sampling) -> tuple[DeviceRun,
     memory = device.memory
     channels = [service for channel in memory.channels for service in channel.services]
     bin_ticks, use = use_in_bins([cores, memory.l2.services, channels])
-    kept = np.array(rows[: sampling.limit], np.int64).reshape(-1, 5)
+    kept = np.array(rows[: sampling.rows], np.int64).reshape(-1, 5)
     return run, device_record(program, run, sampled, kept, len(rows) - len(kept), bin_ticks, use)
 
 
