@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 WORSE = 3
 """Exit status when a guarded total rose by more than was allowed."""
 
-Before = Annotated[
-    Path, typer.Argument(metavar="BEFORE", help="Folder of a saved run, a comparison or a finished sweep.")
-]
+Before = Annotated[Path, typer.Argument(metavar="BEFORE", help="Folder of a saved run, a comparison or a sweep.")]
 After = Annotated[Path, typer.Argument(metavar="AFTER", help="Another of the same kind.")]
 FailAbove = Annotated[
     str | None,
@@ -99,11 +97,16 @@ def _results(before: Path, after: Path, allowed: float | None, top: int, json: b
 
 
 def _sweeps(before: Path, after: Path, allowed: float | None, top: int, json: bool, quiet: bool) -> float:
-    """Compare finished sweeps; returns the largest rise in percent."""
-    from accelsim.results.saved import load_sweep
+    """Compare sweeps; returns the largest rise in percent."""
+    from accelsim.explore.sweep.results import saved_sweeps
+    from accelsim.results.saved import is_finished_sweep
     from accelsim.results.sweep_diff import diff_sweeps
 
-    found = diff_sweeps(load_sweep(before), load_sweep(after))
+    sides = saved_sweeps(before, after)
+    for folder, side in zip((before, after), sides, strict=True):
+        if not is_finished_sweep(folder) and not quiet:
+            output.message(f"{folder}: its sweep has not ended; the {len(side.points)} points that it has are compared")
+    found = diff_sweeps(*sides)
     worst = found.worst_percent()
     if json:
         _document("sweep", found.is_empty, worst, allowed, found.document())

@@ -32,6 +32,11 @@ def is_sweep(folder: str | Path) -> bool:
     return any((Path(folder) / name).exists() for name in (_SWEEP, _POINTS, "points.jsonl", "points.sqlite"))
 
 
+def is_finished_sweep(folder: str | Path) -> bool:
+    """Whether a folder holds a sweep's table of points."""
+    return (Path(folder) / _POINTS).is_file()
+
+
 def load_sweep(folder: str | Path) -> SavedSweep:
     """The points of a finished sweep.
 
@@ -41,7 +46,7 @@ def load_sweep(folder: str | Path) -> SavedSweep:
         When the folder holds no table of points, or one that cannot be read.
     """
     path, described = Path(folder) / _POINTS, Path(folder) / _SWEEP
-    if not path.is_file():
+    if not is_finished_sweep(folder):
         raise ResultError(
             f"{folder} has no {_POINTS}, which a sweep writes at its end; run the sweep again to finish it"
         )

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 from accelsim.cli import main
+from accelsim.explore.sweep import Sweep, SweepSpec, read_sweep, run_sweep
 from accelsim.results.explain_schema import DIFF_SCHEMA
 from accelsim.results.tables import parquet_bytes
+from tests.explore.sweep_cases import GRID, HEAD, Counted, made_up, written
 from tests.results.examples import comparison, example
 
 
@@ -84,6 +86,32 @@ def test_folders_of_sweeps_as_they_are_saved(tmp_path: Path, capsys: pytest.Capt
     assert (found["removed"], found["added"]) == ([{"mapping.tile_m": 64}], [{"mapping.tile_m": 256}])
     assert (found["compared"], found["changed"], found["worst_percent"]) == (1, [], 0)
     assert [entry["path"] for entry in found["config"]] == ["grid.mapping.tile_m"]
+
+
+def test_sweeps_that_have_not_ended_are_compared_as_far_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path, HEAD + GRID)
+    run_sweep(read_sweep(file), tmp_path / "whole", evaluate=made_up)
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(read_sweep(file), tmp_path / "part", evaluate=Counted(stop_after=2))
+    assert main(["diff", str(tmp_path / "whole"), str(tmp_path / "part"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "part: its sweep has not ended; the 2 points that it has are compared" in captured.err
+    assert "whole" not in captured.err
+    found = json.loads(captured.out)
+    assert (found["compared"], len(found["removed"]), found["added"], found["changed"]) == (2, 4, [], [])
+    (tmp_path / "whole/points.sqlite").unlink()  # its table says the same
+    assert document(capsys, tmp_path / "whole", tmp_path / "part") == found
+
+
+def test_tables_are_compared_with_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mixed = {"mapping.tile_m": [64, "auto"]}  # a table holds both as texts
+    sweep = Sweep(SweepSpec(kind="sweep", hardware="t4", workload="gemm_1024", values=False, grid=mixed), None)
+    for name in ("one", "other"):
+        run_sweep(sweep, tmp_path / name, evaluate=lambda point: {**point.settings, "error": None})
+    (tmp_path / "one/points.sqlite").unlink()
+    assert document(capsys, tmp_path / "one", tmp_path / "other")["equal"]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from accelsim.explore.sweep.points import Record
-from accelsim.explore.sweep.store import read_store
+from accelsim.explore.sweep.store import POINTS, read_store
 from accelsim.explore.sweep.tables import frame_of
+from accelsim.results.saved import SavedSweep, is_finished_sweep, load_sweep
 from accelsim.results.schema import SCHEMA_VERSION
 
 
@@ -65,3 +66,25 @@ def read_results(folder: str | Path) -> SweepRun:
     """
     store = read_store(Path(folder))
     return SweepRun(Path(folder).resolve().name, store.axes, store.records())
+
+
+def saved_sweeps(*folders: str | Path) -> tuple[SavedSweep, ...]:
+    """Sweeps to be compared: from their databases, finished or not, or from their tables where those are all there is.
+
+    All are read from the same kind of file if they can be, since a table holds an axis of texts and numbers as texts.
+
+    Raises
+    ------
+    ResultError
+        When a folder holds neither, or something damaged.
+    """
+    stored = [(Path(folder) / POINTS).is_file() for folder in folders]
+    if not all(stored) and all(map(is_finished_sweep, folders)):
+        stored = [False] * len(folders)
+    pairs = zip(folders, stored, strict=True)
+    return tuple(_recorded(Path(folder)) if here else load_sweep(folder) for folder, here in pairs)
+
+
+def _recorded(folder: Path) -> SavedSweep:
+    with read_store(folder) as store:
+        return SavedSweep(store.identity, store.axes, tuple(store.records()))
