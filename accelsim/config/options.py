@@ -56,7 +56,7 @@ LAYER_THRESHOLDS = ("rho_b", "tau_h")
 
 HDP_PRESETS: dict[str, dict[str, str]] = {
     "paper": {"importance": "absolute", "center_keys": "none", "pruned_score": "excluded"},
-    "robust": {"importance": "absolute", "center_keys": "dynamic", "pruned_score": "zero_in_denominator"},
+    "robust": {"importance": "signed", "center_keys": "dynamic", "pruned_score": "zero_in_denominator"},
 }
 """Switches that a preset of HDP stands for. The robust one is what `accelsim.explore.hdp_preset` chose."""
 

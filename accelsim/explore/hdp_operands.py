@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from accelsim.config.loader import load_config, load_library
 from accelsim.config.workload import Workload
 from accelsim.errors import MappingError
@@ -68,14 +70,12 @@ def attention_operands(workload: str | Path | Workload, sets: Sequence[str] = ()
     operands = prepare_operands(network, config)
     plan = plan_network(network, config, load_library(config.hardware.gpu.library), parameters_of(operands))
     tensors = execute(plan, config, operands).results
-    return tuple(
-        CapturedAttention(
-            each.name,
-            each.heads,
-            Operands(*(split_heads(tensors[t], each) for t in (each.query, each.key, each.value))),
-        )
-        for each in attentions
-    )
+    captured = []
+    for each in attentions:
+        query, key, value = (split_heads(tensors[name], each) for name in (each.query, each.key, each.value))
+        lengths = None if each.lengths is None else np.repeat(np.asarray(each.lengths, np.int64), each.heads)
+        captured.append(CapturedAttention(each.name, each.heads, Operands(query, key, value, lengths)))
+    return tuple(captured)
 
 
 def calibrate_key_means(workload: str | Path | Workload, path: str | Path, sets: Sequence[str] = ()) -> None:
@@ -89,4 +89,5 @@ def calibrate_key_means(workload: str | Path | Workload, path: str | Path, sets:
         Of the .npz.
     """
     captured = attention_operands(workload, sets)
-    write_key_means(path, {each.name: mean_keys(each.operands.key, each.heads) for each in captured})
+    means = {each.name: mean_keys(each.operands.key, each.heads, each.operands.real_length) for each in captured}
+    write_key_means(path, means)

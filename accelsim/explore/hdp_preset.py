@@ -20,6 +20,7 @@ VARIANTS: dict[str, dict[str, str]] = {
     for name, switches in {
         "centred": {"importance": "absolute", "center_keys": "dynamic"},
         "signed": {"importance": "signed", "center_keys": "none"},
+        "signed and centred": {"importance": "signed", "center_keys": "dynamic"},
     }.items()
     for score in ("excluded", "zero_in_denominator")
 }
@@ -74,7 +75,7 @@ def choose_preset(
     Parameters
     ----------
     models : mapping of sequences of Operands
-        By name: operands of each model's attention layers, of inputs that no result is told of.
+        By name: operands of each model's attention layers, of inputs that no result is told of. Padding is left out.
     block_ratios : sequence of float
         Shares of blocks pruned, 0 < ratio < 1. One row threshold for all layers of a model is solved for each.
     integer_bits, fraction_bits, scale
@@ -96,7 +97,8 @@ def choose_preset(
     if not block_ratios or not all(0 < ratio < 1 for ratio in block_ratios):
         raise OperandError(f"block_ratios are {list(block_ratios)}; allowed: 0 < ratio < 1, at least one")
     losses: dict[str, dict[str, tuple[float, ...]]] = {label: {} for label in ("literal", *VARIANTS)}
-    for name, layers in models.items():
+    for name, given in models.items():
+        layers = [part for each in given for part in _of_one_length(each)]
         dense = [
             fixed_point_attention(
                 each.query, each.key, each.value, integer_bits=integer_bits, fraction_bits=fraction_bits, scale=scale
@@ -127,8 +129,23 @@ def _masks(parts: Sequence[SplitOperands], importance: str, rho_b: float) -> lis
     ]
 
 
+def _of_one_length(padded: Operands) -> list[Operands]:
+    """Heads of sequences that are equally long together, cut to their tokens."""
+    if padded.real_length is None:
+        return [padded]
+    parts = []
+    for length in np.unique(padded.real_length).tolist():
+        rows = np.flatnonzero(padded.real_length == length)
+        query, key, value = (
+            np.ascontiguousarray(each[rows, :length]) for each in (padded.query, padded.key, padded.value)
+        )
+        parts.append(Operands(query, key, value))
+    return parts
+
+
 def _pruned(masks: Sequence[NDArray[np.bool_]]) -> float:
-    return 1 - float(np.mean([mask.mean() for mask in masks]))
+    """Share of all blocks."""
+    return 1 - sum(int(mask.sum()) for mask in masks) / sum(mask.size for mask in masks)
 
 
 def _loss(

@@ -13,8 +13,8 @@ from accelsim.model.operand_files import read_arrays
 FloatArray = NDArray[np.floating]
 
 
-def mean_keys(key: FloatArray, heads: int) -> NDArray[np.float64]:
-    """Mean key of each head over all inputs and tokens, [heads, head_dim], added up in float64.
+def mean_keys(key: FloatArray, heads: int, real_length: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    """Mean key of each head over all inputs and their tokens, [heads, head_dim], added up in float64.
 
     Parameters
     ----------
@@ -22,9 +22,13 @@ def mean_keys(key: FloatArray, heads: int) -> NDArray[np.float64]:
         The heads of the first input, then those of the next.
     heads : int
         Heads of one input.
+    real_length : int [inputs x heads], optional
+        Tokens before padding, which is left out.
     """
     by_input = np.asarray(key, dtype=np.float64).reshape(-1, heads, *key.shape[1:])
-    means: NDArray[np.float64] = by_input.mean(axis=(0, 2))
+    lengths = np.full(len(key), key.shape[1]) if real_length is None else real_length
+    real = (np.arange(key.shape[1]) < lengths[:, None]).reshape(by_input.shape[:3])
+    means: NDArray[np.float64] = by_input.mean(axis=(0, 2), where=real[..., None])
     return means
 
 

@@ -42,10 +42,22 @@ def test_the_robust_preset_is_what_is_chosen(digits: tuple[Operands, ...]) -> No
     for label in VARIANTS:
         assert max(max(each) for each in found.losses[label].values()) >= chosen
     assert found.worst("literal", "digits_vit_16") > found.worst(found.chosen, "digits_vit_16")
-    assert found.table().count("\n") == 6
+    assert found.table().count("\n") == 1 + len(found.losses) == 8
     for losses in found.losses.values():
         for model in losses.values():
             assert all(0 < loss < 1.2 for loss in model)
+
+
+def test_padding_takes_no_part_in_the_choice(digits: tuple[Operands, ...]) -> None:
+    short = digits[0]
+    rows, room = short.query[:8], ((0, 0), (0, 9), (0, 0))
+    cut = [Operands(rows[:4], short.key[:4], short.value[:4])]
+    cut.append(Operands(rows[4:, :7], short.key[4:8, :7], short.value[4:8, :7]))
+    junk = [np.pad(array[:8], room, constant_values=3.0) for array in (short.query, short.key, short.value)]
+    for array in junk:
+        array[4:, 7:] = -2.0
+    padded = Operands(junk[0], junk[1], junk[2], np.repeat(np.array([16, 7]), 4))
+    assert choose_preset({"some": [padded]}, (0.5,)).losses == choose_preset({"some": cut[::-1]}, (0.5,)).losses
 
 
 def test_losses_grow_with_the_share_pruned(digits: tuple[Operands, ...]) -> None:

@@ -20,6 +20,12 @@ def test_means_are_over_inputs_and_tokens_of_each_head() -> None:
         np.testing.assert_allclose(found[head], keys()[head::2].reshape(-1, 4).mean(axis=0), atol=1e-6)
 
 
+def test_padding_is_left_out_of_means() -> None:
+    lengths = np.array([5, 5, 2, 2, 3, 3])
+    tokens = [keys()[row, : lengths[row]] for row in range(1, 6, 2)]
+    np.testing.assert_allclose(mean_keys(keys(), 2, lengths)[1], np.concatenate(tokens).mean(axis=0), atol=1e-6)
+
+
 def test_written_means_serve_every_input(tmp_path: Path) -> None:
     path = tmp_path / "means.npz"
     write_key_means(path, {"one": mean_keys(keys(), 2), "two": np.zeros((2, 4))})
