@@ -107,7 +107,7 @@ def _judged(config: RunConfig, execution: Execution, operands: OperandSet | None
     if operands is None or execution.output is None:
         return {"accuracy": None, "metric_name": None, "metric": None}
     asked = getattr(config.workload, "metric", None)
-    name, value = quality(execution.output, operands.labels, operands.scores, asked)
+    name, value = quality(execution.output, operands.labels, operands.scores, asked, operands.pairs)
     share = None
     if operands.labels is not None:
         share = accuracy(execution.output.argmax(axis=1), operands.labels)

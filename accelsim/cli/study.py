@@ -64,7 +64,7 @@ def study(
     if out is not None:
         from accelsim.show.accuracy import study_files
 
-        found.save(out, study_files(found.to_frame(), float(found.dense.mean()), found.measure))
+        found.save(out, study_files(found.to_frame(), found.dense_score, found.measure))
     if json:
         output.document(found.to_json())
     elif not quiet:
@@ -112,11 +112,11 @@ _TITLES = {"blocks": "Blocks, tokens and values left out", "heads": "Heads left 
 def _report(found: "Study") -> None:
     from accelsim.explore.accuracy.study_table import deviation
 
-    spread = deviation(found.dense)
+    spread = deviation(found.dense, found.wanted)
     over = f" +- {100 * spread:.2f}" if spread is not None else ""
     names = ", ".join(found.workloads)
-    dense = f"dense {found.measure} {_points(float(found.dense.mean()))}{over} %"
-    output.lines([f"{names}, {found.dense.shape[1]} inputs of split {found.split}: {dense}", ""])
+    dense = f"dense {found.measure} {_points(found.dense_score)}{over} {'%' if found.wanted is None else 'hundredths'}"
+    output.lines([f"{names}, {found.items} inputs of split {found.split}: {dense}", ""])
     for axis, title in _TITLES.items():
         rows = [_row(record) for record in found.records if record["axis"] == axis]
         if rows:

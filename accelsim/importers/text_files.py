@@ -14,8 +14,8 @@ from accelsim.errors import OperandError, UserError
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-TEXT = ("text", "sentence", "sentence1", "text1", "question", "premise")
-SECOND = ("text2", "sentence2", "answer", "hypothesis")
+TEXT = ("text", "sentence", "sentence1", "text1", "text_a", "question", "premise")
+SECOND = ("text2", "sentence2", "text_b", "answer", "hypothesis")
 LABEL = ("label", "labels", "class")
 SCORE = ("score", "similarity")
 SUFFIXES = (".tsv", ".csv", ".txt")
@@ -40,7 +40,7 @@ class Tokenised:
     """Arrays of a split, and how they came about."""
 
     arrays: dict[str, NDArray[Any]]
-    """tokens, lengths and, where there are any, types, labels or scores."""
+    """tokens, lengths and, where there are any, types, labels or scores, and pairs where texts recur."""
     cut: int
     """Texts that were longer than allowed, and lost their ends."""
 
@@ -139,7 +139,7 @@ def tokenise(
     """Texts as token numbers.
 
     Pairs are read together by a model with a classifier, and one after the other by a model without, whose vectors are
-    compared.
+    compared; a text that recurs in several pairs is run once.
 
     Parameters
     ----------
@@ -158,11 +158,12 @@ def tokenise(
         For labels or scores that do not suit the model; the line is named.
     """
     apart = file.second is not None and classes is None
+    texts, pairs = _inputs(file, apart)
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    whole = _encoded(file, tokenizer, apart)
+    whole = tokenizer.encode_batch(texts)
     tokenizer.enable_truncation(max_length=limit)
-    kept = _encoded(file, tokenizer, apart)
+    kept = tokenizer.encode_batch(texts)
     cut = sum(len(before.ids) > len(after.ids) for before, after in zip(whole, kept, strict=True))
     arrays = _padded(kept)
     if file.labels is not None and classes is not None and classes > 1:
@@ -173,14 +174,23 @@ def tokenise(
                 f"{file.path}: scores need a classifier of one output, or pairs of texts for a model without one"
             )
         arrays["scores"] = file.scores
+        if pairs is not None:
+            arrays["pairs"] = pairs
     return Tokenised(arrays, cut)
 
 
-def _encoded(file: TextFile, tokenizer: "Tokenizer", apart: bool) -> "list[Encoding]":
+def _inputs(file: TextFile, apart: bool) -> tuple[list[Any], NDArray[np.int64] | None]:
+    """What is encoded, and which of it each row compares when texts recur in rows whose texts are apart."""
     if file.second is None:
-        return list(tokenizer.encode_batch(file.first))
+        return list(file.first), None
     pairs = list(zip(file.first, file.second, strict=True))
-    return list(tokenizer.encode_batch([text for pair in pairs for text in pair] if apart else pairs))
+    if not apart:
+        return list(pairs), None
+    texts = [text for pair in pairs for text in pair]
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    if len(places) == len(texts) or file.scores is None:
+        return texts, None
+    return list(places), np.asarray([[places[text] for text in pair] for pair in pairs], np.int64)
 
 
 def _padded(encoded: "Sequence[Encoding]") -> dict[str, NDArray[Any]]:

@@ -28,7 +28,9 @@ class OperandSet:
     labels: NDArray[np.int64] | None = None
     """[items] right class of each item, where the workload has labels."""
     scores: NDArray[np.float64] | None = None
-    """What outputs are to be ranked like: [items], or of consecutive items as pairs [items / 2]."""
+    """What outputs are to be ranked like: [items], or [pairs] for the similarity of two items each."""
+    pairs: NDArray[np.int64] | None = None
+    """[pairs, 2] the items that each score compares; None for scores of items, or of items 0 and 1, 2 and 3, ..."""
     dense: list[tuple[Network, dict[str, NDArray[np.float64]]]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )

@@ -16,6 +16,9 @@ from accelsim.model.vision import load_weights
 
 IntArray = NDArray[np.int64]
 
+_KINDS = ("tokens", "lengths", "types", "labels", "scores", "pairs")
+"""Arrays of a split."""
+
 
 @dataclass(frozen=True)
 class Texts:
@@ -30,7 +33,9 @@ class Texts:
     labels: IntArray | None
     """[items] right class."""
     scores: NDArray[np.float64] | None
-    """[items], or [items / 2]: of the texts 0 and 1, 2 and 3, and so on as pairs."""
+    """[items], or [pairs]."""
+    pairs: IntArray | None
+    """[pairs, 2] texts that each score compares; None for 0 and 1, 2 and 3, and so on."""
 
 
 def read_texts(workload: TextWorkload) -> Texts:
@@ -38,7 +43,8 @@ def read_texts(workload: TextWorkload) -> Texts:
 
     The file holds ``<split>_tokens`` [items, width] and ``<split>_lengths`` [items], and where there are any
     ``<split>_types`` [items, width], ``<split>_labels`` [items] and ``<split>_scores`` ([items] for a classifier of one
-    output, else [items / 2]). Numbers beyond a text's length are not looked at.
+    output, else [pairs]). Pairs are texts 0 and 1, 2 and 3, and so on, or those that ``<split>_pairs`` [pairs, 2]
+    names, of which only those stay whose texts do (`workload.items`). Numbers beyond a text's length are not looked at.
 
     Raises
     ------
@@ -53,7 +59,7 @@ def read_texts(workload: TextWorkload) -> Texts:
             f"{path}: {split}_tokens must be [items, width] and {split}_lengths [items], neither empty; found "
             f"{list(tokens.shape)} and {list(lengths.shape)}"
         )
-    items = _count(workload, len(tokens), "scores" in stored)
+    items = _count(workload, len(tokens), "scores" in stored and "pairs" not in stored)
     whole = {name: _integers(path, f"{split}_{name}", stored[name]) for name in ("tokens", "lengths")}
     lengths = whole["lengths"][:items]
     _in_range(path, f"{split}_lengths", lengths, 1, min(workload.sequence, tokens.shape[1]), "workload.sequence")
@@ -64,8 +70,9 @@ def read_texts(workload: TextWorkload) -> Texts:
         numbers = _integers(path, name, _like(path, name, stored["types"], tokens.shape))[:items]
         types = _padded(path, name, numbers, lengths, workload.sequence, workload.token_types)
     labels = _labels(workload, stored, len(tokens))
-    scores = _scores(workload, stored, len(tokens), items)
-    return Texts(padded, lengths, types, None if labels is None else labels[:items], scores)
+    pairs = _pairs(workload, stored, len(tokens))
+    scores, pairs = _scores(workload, stored, len(tokens), items, pairs)
+    return Texts(padded, lengths, types, None if labels is None else labels[:items], scores, pairs)
 
 
 def load_text(workload: TextWorkload, network: Network, seed: int) -> OperandSet:
@@ -95,12 +102,13 @@ def load_text(workload: TextWorkload, network: Network, seed: int) -> OperandSet
         description=f"{words} on the first {len(texts.lengths)} texts of split {workload.split}",
         labels=texts.labels,
         scores=texts.scores,
+        pairs=texts.pairs,
     )
 
 
 def _arrays(path: str, split: str) -> dict[str, NDArray[Any]]:
     names = array_names(path)
-    wanted = [name for name in ("tokens", "lengths", "types", "labels", "scores") if f"{split}_{name}" in names]
+    wanted = [name for name in _KINDS if f"{split}_{name}" in names]
     for name in ("tokens", "lengths"):
         if name not in wanted:
             splits = sorted({other.rpartition("_")[0] for other in names if other.endswith("_tokens")})
@@ -163,20 +171,43 @@ def _labels(workload: TextWorkload, stored: dict[str, NDArray[Any]], rows: int) 
     return labels
 
 
+def _pairs(workload: TextWorkload, stored: dict[str, NDArray[Any]], rows: int) -> IntArray | None:
+    """Texts of each pair, where the file names them."""
+    if "pairs" not in stored:
+        return None
+    path, name = str(workload.data), f"{workload.split}_pairs"
+    if "scores" not in stored:
+        raise OperandError(f"{path}: {name} needs {workload.split}_scores, which say how alike the texts of a pair are")
+    if workload.classes is not None:
+        raise OperandError(f"{path}: {name} compares vectors of texts; leave workload.classes out, or pairs")
+    pairs = _integers(path, name, _like(path, name, stored["pairs"], (len(stored["scores"]), 2)))
+    _in_range(path, name, pairs, 0, rows - 1, f"texts of split {workload.split}")
+    return pairs
+
+
 def _scores(
-    workload: TextWorkload, stored: dict[str, NDArray[Any]], rows: int, items: int
-) -> NDArray[np.float64] | None:
+    workload: TextWorkload, stored: dict[str, NDArray[Any]], rows: int, items: int, pairs: IntArray | None
+) -> tuple[NDArray[np.float64] | None, IntArray | None]:
+    """Scores of the texts that are run, and their pairs."""
     path, name = str(workload.data), f"{workload.split}_scores"
     if "scores" not in stored:
         if workload.metric == "spearman":
             raise OperandError(f"{path}: no array {name}, which metric spearman needs")
-        return None
-    each = 1 if workload.classes is not None else 2
+        return None, None
     if workload.classes not in (None, 1):
         raise OperandError(f"{path}: {name} needs a classifier of one output, or none; found {workload.classes}")
     if workload.pooling == "none":
         raise OperandError(f"{path}: {name} compares one vector for each text; choose workload.pooling")
-    scores = _like(path, name, stored["scores"], (rows // each,)).astype(np.float64)[: items // each]
+    each = 1 if workload.classes is not None else 2
+    count = rows // each if pairs is None else len(pairs)
+    scores = _like(path, name, stored["scores"], (count,)).astype(np.float64)
+    kept = np.arange(count) < items // each if pairs is None else (pairs < items).all(axis=1)
+    scores = scores[kept]
     if not np.isfinite(scores).all():
         raise OperandError(f"{path}: {name}[{int(np.argmin(np.isfinite(scores)))}] is not finite")
-    return scores
+    if len(np.unique(scores)) < 2:
+        found = f"all {len(scores)} are equal" if len(scores) > 1 else f"there is {len(scores) or 'none'}"
+        raise OperandError(
+            f"{path}: {name} of {items} texts: {found}, and a correlation of ranks needs at least two that differ"
+        )
+    return scores, None if pairs is None else pairs[kept]

@@ -40,7 +40,7 @@ STUDY_SCHEMA = _document(
         "workloads": {"type": "array", "items": _TEXT, "minItems": 1},
         **dict.fromkeys(("split", "calibration"), _TEXT),
         **dict.fromkeys(("items", "calibration_items", "seed"), _COUNT),
-        "measure": {"enum": ["accuracy", "agreement"]},
+        "measure": {"enum": ["accuracy", "spearman", "agreement"]},
         "dense_score": _NUMBER,
         "dense_score_deviation": _OPTIONAL,
         "methods": {"type": "object"},

@@ -14,7 +14,11 @@ RANKED_ITEMS = 1024
 
 
 def quality(
-    output: Array, labels: Integers | None, scores: Floats | None, metric: str | None = None
+    output: Array,
+    labels: Integers | None,
+    scores: Floats | None,
+    metric: str | None = None,
+    pairs: Integers | None = None,
 ) -> tuple[str | None, float | None]:
     """Name and value of what outputs are judged by.
 
@@ -23,10 +27,12 @@ def quality(
     output : array [items, outputs]
     labels : int [items] or None
         Right classes.
-    scores : float [items] or [items / 2] or None
-        What outputs (or the similarities of consecutive items) are to be ranked like.
+    scores : float [items] or [pairs] or None
+        What outputs (or the similarities of two items each) are to be ranked like.
     metric : str, optional
         accuracy, f1 or spearman; left out, accuracy of labels, spearman of scores.
+    pairs : int [pairs, 2], optional
+        Items that each score compares; see `similarities`.
 
     Returns
     -------
@@ -40,7 +46,7 @@ def quality(
             return "f1", f1(found, labels, output.shape[1])
         return "accuracy", accuracy(found, labels)
     if scores is not None and metric in (None, "spearman"):
-        return "spearman", spearman(similarities(output, len(scores)), scores)
+        return "spearman", spearman(similarities(output, len(scores), pairs), scores)
     return None, None
 
 
@@ -87,12 +93,22 @@ def unit_rows(rows: Array) -> Floats:
     return units
 
 
-def similarities(output: Array, count: int) -> Floats:
-    """What is ranked like `count` scores: the one output of each item, or the cosine of items 0 and 1, 2 and 3, ..."""
-    if len(output) == count:
+def similarities(output: Array, count: int, pairs: Integers | None = None) -> Floats:
+    """What is ranked like `count` scores: the one output of each item, or the cosine of the items of each pair.
+
+    Parameters
+    ----------
+    output : array [items, outputs]
+    count : int
+    pairs : int [count, 2], optional
+        Items of each pair. Left out, the one output of each item where there are as many items as scores, else items 0
+        and 1, 2 and 3, and so on are pairs.
+    """
+    if pairs is None and len(output) == count:
         return output[:, 0].astype(np.float64)
     units = unit_rows(output)
-    cosines: Floats = (units[0::2] * units[1::2]).sum(axis=1)
+    first, second = (units[0::2], units[1::2]) if pairs is None else (units[pairs[:, 0]], units[pairs[:, 1]])
+    cosines: Floats = (first * second).sum(axis=1)
     return cosines
 
 

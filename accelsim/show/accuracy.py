@@ -34,7 +34,8 @@ _LOOKS = {
     "hdp_paper": (VERMILLION, "D", "-"),
     "hdp_centred": (GREEN, "v", "-"),
     "hdp_signed": (PURPLE, "P", "-"),
-    "hdp_both": (YELLOW, "X", "-"),
+    "hdp_zeroed": (YELLOW, "X", "-"),
+    "hdp_both": (SKY, "s", "-"),
     "top_k": (ORANGE, "^", "-"),
     "oracle": (BLACK, "*", "--"),
     "oracle_mass": (BLACK, "+", "-."),
@@ -80,7 +81,7 @@ def study_figure(points: pd.DataFrame, dense: float, measure: str = "accuracy") 
         figure = new_figure(5.9 * len(axes), 3.6)
         for panel, axis in zip(figure.subplots(1, len(axes), squeeze=False)[0], axes, strict=True):
             _draw_methods(panel, points[points["axis"] == axis], axis, dense)
-            panel.set_ylabel(f"{measure} (%)")
+            panel.set_ylabel("rank correlation (hundredths)" if measure == "spearman" else f"{measure} (%)")
     return figure
 
 

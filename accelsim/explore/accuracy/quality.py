@@ -1,4 +1,5 @@
-"""How good the outputs of a pass are, input by input: right answers where there are labels, else agreement."""
+"""How good the outputs of a pass are: right answers where there are labels, correlation where there are scores of
+pairs, else agreement."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,9 +9,24 @@ from numpy.typing import NDArray
 
 from accelsim.errors import OperandError
 from accelsim.explore.accuracy.forward import StudyModel
+from accelsim.results.metrics import similarities, spearman
 
-Measure = Literal["accuracy", "agreement"]
+Measure = Literal["accuracy", "spearman", "agreement"]
 Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What people say of pairs of texts (or of texts)."""
+
+    scores: Doubles
+    """[pairs]"""
+    pairs: NDArray[np.int64] | None = None
+    """[pairs, 2] the texts of each; None when no pair shares a text with another."""
+
+    def correlation(self, found: Doubles) -> Doubles:
+        """[models] correlation of ranks of similarities [models, pairs] with the scores."""
+        return np.asarray([spearman(each, self.scores) for each in found])
 
 
 @dataclass(frozen=True)
@@ -21,7 +37,9 @@ class Quality:
     """What the dense pass put out."""
     items: int
     labels: NDArray[np.int64] | None
-    """[items] right classes; None measures agreement with the dense outputs."""
+    """[items] right classes."""
+    wanted: Wanted | None = None
+    """What similarities are to be ranked like; without it and labels, agreement with the dense outputs is measured."""
 
     @classmethod
     def of(cls, model: StudyModel, dense: NDArray[Any]) -> "Quality":
@@ -37,15 +55,25 @@ class Quality:
             raise OperandError(
                 f"workload {model.name} puts out {dense.shape[0]} rows for {len(labels)} labels; accuracy needs as many"
             )
-        return cls(dense, items, labels)
+        answers = model.operands
+        wanted = None if labels is not None or answers.scores is None else Wanted(answers.scores, answers.pairs)
+        return cls(dense, items, labels, wanted)
 
     @property
     def measure(self) -> Measure:
         """What a score is."""
-        return "agreement" if self.labels is None else "accuracy"
+        if self.labels is not None:
+            return "accuracy"
+        return "agreement" if self.wanted is None else "spearman"
 
     def scores(self, output: NDArray[Any]) -> Doubles:
-        """[items] 1 for a right answer and 0 for a wrong one; or the cosine of an output with the dense one."""
+        """What a score is made of.
+
+        [items] 1 for a right answer and 0 for a wrong one, or [pairs] what is ranked like the scores of the data, or
+        [items] the cosine of an output with the dense one.
+        """
+        if self.wanted is not None:
+            return similarities(output, len(self.wanted.scores), self.wanted.pairs)
         if self.labels is None:
             return cosines(output.reshape(self.items, -1), self.dense.reshape(self.items, -1))
         right: Doubles = np.equal(np.argmax(output, axis=1), self.labels).astype(np.float64)

@@ -40,7 +40,8 @@ def study(
 ) -> Study:
     """Run whole forward passes under each method at each ratio, and set their accuracy beside the dense one.
 
-    Without labels what is measured is agreement: the cosine of each output with the dense one.
+    Where pairs of texts have scores, what is measured is the correlation of ranks between the texts' similarities and
+    the scores; without labels and scores, agreement: the cosine of each output with the dense one.
 
     Thresholds are solved on the calibration split alone. What a method was set to there prunes a little more or less of
     the split that is told about; both shares are in the result.
@@ -104,6 +105,8 @@ def study(
         points=tuple(points),
         unreachable=tuple(unreachable),
         seed=seed,
+        items=models[0].plan.network.items,
+        wanted=bench.qualities[0].wanted,
     )
 
 
@@ -146,7 +149,10 @@ def _same_inputs(models: Sequence[StudyModel]) -> None:
     """Refuse models whose inputs differ in number or labels."""
     first = models[0]
     for model in models[1:]:
-        same = np.array_equal(model.operands.labels, first.operands.labels)  # type: ignore[arg-type]
+        same = all(
+            np.array_equal(getattr(model.operands, name), getattr(first.operands, name))
+            for name in ("labels", "scores", "pairs")
+        )
         if not same or model.plan.network.items != first.plan.network.items:
             raise OperandError(
                 f"workloads {first.name} and {model.name} have different inputs or labels; a study needs equal ones"
@@ -183,6 +189,7 @@ class _Bench:
             heads_pruned=_mean(passes, "heads_pruned"),
             margin_change=None if None in changes else float(np.mean([each for each in changes if each is not None])),
             settings=tuple(settings),
+            wanted=self.qualities[0].wanted,
         )
 
     def _scores(self, outputs: Sequence[NDArray[Any]]) -> NDArray[np.float64]:

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from accelsim.explore.accuracy.methods import CASCADES, CONTROLS, METHODS, Axis, Settings
-from accelsim.explore.accuracy.quality import Measure
-from accelsim.results.bootstrap import PairedInterval, paired_bootstrap
+from accelsim.explore.accuracy.quality import Measure, Wanted
+from accelsim.results.bootstrap import PairedInterval, paired_bootstrap, rank_bootstrap
 from accelsim.results.schema import SCHEMA_VERSION
 from accelsim.results.store import json_text, npz_bytes, write_folder
 from accelsim.results.tables import csv_text
@@ -23,6 +23,8 @@ _AGAINST_CASCADE = ("heads_hdp", "heads_top_k", "heads_top_k_late", "heads_rando
 
 REPLICATES = 4000
 """Draws of each interval."""
+RANK_REPLICATES = 1000
+"""Draws of each interval of a correlation of ranks."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Point:
     asked: float
     """Share that was to be pruned, of pairs (axis blocks) or heads."""
     scores: Scores
-    """[models, items] 1 for a right answer and 0 for a wrong one; without labels, agreement with the dense output."""
+    """[models, items] 1 for a right answer and 0 for a wrong one; without labels, similarity of the texts of each pair
+    that has a score, or else agreement with the dense output."""
     pairs_pruned: float
     """Of pairs of real tokens, in all layers and heads."""
     pairs_pruned_padded: float
@@ -54,21 +57,29 @@ class Point:
     None without labels."""
     settings: tuple[Settings, ...]
     """What the method was set to for each model."""
+    wanted: Wanted | None = None
+    """What similarities are to be ranked like, where that is the measure."""
 
     @property
     def score(self) -> float:
-        """Mean over models and items."""
-        return float(self.scores.mean())
+        """Mean over models and items, or over models of the correlation of ranks."""
+        return float(of_models(self.scores, self.wanted).mean())
 
     @property
     def deviation(self) -> float | None:
         """Standard deviation of the score over models; None for one."""
-        return deviation(self.scores)
+        return deviation(self.scores, self.wanted)
 
 
-def deviation(scores: Scores) -> float | None:
-    """Standard deviation over models of the mean of scores [models, items]; None for one model."""
-    return float(scores.mean(axis=1).std(ddof=1)) if len(scores) > 1 else None
+def of_models(scores: Scores, wanted: Wanted | None = None) -> Scores:
+    """[models] score of each: the mean of scores [models, items], or their correlation with what is wanted."""
+    found: Scores = scores.mean(axis=1) if wanted is None else wanted.correlation(scores)
+    return found
+
+
+def deviation(scores: Scores, wanted: Wanted | None = None) -> float | None:
+    """Standard deviation over models of `of_models`; None for one model."""
+    return float(of_models(scores, wanted).std(ddof=1)) if len(scores) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,15 @@ class Study:
     points: tuple[Point, ...]
     unreachable: tuple[Unreachable, ...]
     seed: int
+    items: int
+    """Inputs of the split."""
+    wanted: Wanted | None = None
+    """What similarities are to be ranked like, where that is the measure."""
+
+    @property
+    def dense_score(self) -> float:
+        """Mean over models of the score of dense attention."""
+        return float(of_models(self.dense, self.wanted).mean())
 
     def at(self, method: str, asked: float) -> Point:
         """One point.
@@ -102,7 +122,7 @@ class Study:
 
     def loss(self, point: Point) -> PairedInterval:
         """Score lost to dense attention, with its interval of 95 %."""
-        return paired_bootstrap(self.dense, point.scores, replicates=REPLICATES, seed=self.seed)
+        return self._interval(self.dense, point.scores)
 
     def gain(self, point: Point, other: str) -> PairedInterval | None:
         """Score beyond that of another method at the same asked ratio; None where there is no such point."""
@@ -110,7 +130,13 @@ class Study:
             against = self.at(other, point.asked)
         except KeyError:
             return None
-        return paired_bootstrap(point.scores, against.scores, replicates=REPLICATES, seed=self.seed)
+        return self._interval(point.scores, against.scores)
+
+    def _interval(self, first: Scores, second: Scores) -> PairedInterval:
+        if self.wanted is None:
+            return paired_bootstrap(first, second, replicates=REPLICATES, seed=self.seed)
+        of = self.wanted
+        return rank_bootstrap(first, second, of.scores, of.pairs, replicates=RANK_REPLICATES, seed=self.seed)
 
     @cached_property
     def records(self) -> tuple[dict[str, object], ...]:
@@ -142,12 +168,18 @@ class Study:
     def notes(self) -> list[str]:
         """What a reader of the table should know, and what the cascade comes to beside HDP's head thresholds."""
         models = len(self.workloads)
-        drawn = f"{models} seeds and all inputs" if models > 1 else "inputs, of one seed"
+        over = "inputs" if self.wanted is None else "pairs" if self.wanted.pairs is None else "texts that pairs share"
+        drawn = f"{models} seeds and all {over}" if models > 1 else f"{over}, of one seed"
         notes = [
             f"Thresholds were solved on {self.calibration_items} inputs of split {self.calibration}. Points lost: to "
             f"dense attention; intervals of 95 % by a paired bootstrap over {drawn}. Beyond random and beyond cascade: "
             "points more than that method at the same ratio."
         ]
+        if self.wanted is not None:
+            notes.append(
+                "Scores are hundredths of the correlation of ranks (Spearman's) between the similarities of "
+                f"{len(self.wanted.scores)} pairs of texts and what the data says of them."
+            )
         for point in self.points:
             gain = self.gain(point, CASCADES["heads"]) if point.method in _AGAINST_CASCADE else None
             if gain is not None:
@@ -170,13 +202,13 @@ class Study:
                 "schema_version": SCHEMA_VERSION,
                 "workloads": list(self.workloads),
                 "split": self.split,
-                "items": self.dense.shape[1],
+                "items": self.items,
                 "calibration": self.calibration,
                 "calibration_items": self.calibration_items,
                 "seed": self.seed,
                 "measure": self.measure,
-                "dense_score": float(self.dense.mean()),
-                "dense_score_deviation": deviation(self.dense),
+                "dense_score": self.dense_score,
+                "dense_score_deviation": deviation(self.dense, self.wanted),
                 "methods": {name: METHODS[name].title for name in dict.fromkeys(each.method for each in self.points)},
                 "points": points,
                 "unreachable": [vars(each) for each in self.unreachable],
@@ -193,7 +225,8 @@ class Study:
             When the folder holds something else or cannot be written.
         """
         folder = Path(folder)
-        scores = {"dense": self.dense} | {f"{each.method}@{each.asked:g}": each.scores for each in self.points}
+        wanted = {} if self.wanted is None else {"wanted": self.wanted.scores}
+        scores = {"dense": self.dense} | wanted | {f"{each.method}@{each.asked:g}": each.scores for each in self.points}
         files = {
             "study.json": self.to_json().encode(),
             "points.csv": csv_text(self.to_frame()).encode(),

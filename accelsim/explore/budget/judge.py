@@ -113,7 +113,8 @@ class Judge:
             found = rank_correlation(outputs, self._dense)
             assert found is not None
             return found
-        _, found = quality(outputs, self._labels, self._operands.scores, None if self.name == "top1" else self.metric)
+        answers, metric = self._operands, None if self.name == "top1" else self.metric
+        _, found = quality(outputs, self._labels, answers.scores, metric, answers.pairs)
         assert found is not None
         return found
 
