@@ -1,313 +1,333 @@
 """Nodes of an ONNX graph, one after another, as steps of a workload."""
 
-import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from accelsim.importers.onnx_values import Array, Constant, Formula, Heads, Numbers, Rows, Scores, Unknown, Value
-from accelsim.model.elementwise import ACTIVATIONS
+from accelsim.importers.onnx_attention import attention_node, context, hide, product_of_heads, softmax
+from accelsim.importers.onnx_formulas import ELEMENTWISE, REDUCTIONS
+from accelsim.importers.onnx_values import Array, Constant, Formula, Hidden, Probed, Scores, Value, View, whole
+from accelsim.importers.onnx_walk import Walk
+from accelsim.model.elementwise import gelu_tanh
 
 if TYPE_CHECKING:
     from onnx import NodeProto
 
 Attributes = dict[str, Any]
-Handler = Callable[["Walk", list[Value], Attributes, str], Value | None]
-
-FUNCTIONS: dict[str, Callable[..., Array]] = {
-    "Add": np.add,
-    "Sub": np.subtract,
-    "Mul": np.multiply,
-    "Div": np.divide,
-    "Pow": np.power,
-    "Sqrt": np.sqrt,
-    "Tanh": np.tanh,
-    "Relu": lambda x: np.maximum(x, 0),
-    "Erf": np.vectorize(math.erf, otypes=[np.float64]),
-    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "Neg": np.negative,
-}
-"""Operators that are functions of every element."""
+Handler = Callable[[Walk, list[Value], Attributes, str], Value | None]
 
 
-class Walk:
-    """Steps and weights so far, and what each tensor of the graph is."""
+def node_value(walk: Walk, node: "NodeProto", inputs: list[Value], attributes: Attributes) -> Value | None:
+    """What a node makes of activations; None when it is not supported in this form."""
+    output = node.output[0]
+    if node.op_type in ELEMENTWISE or node.op_type in REDUCTIONS or node.op_type in ("Clip", "Expand"):
+        made = _structured(walk, node.op_type, inputs, attributes, output)
+        return _formula(node.op_type, inputs, attributes, output) if made is None else made
+    if node.op_type not in HANDLERS:
+        return None
+    settled = [walk.settle(each) for each in inputs]
+    if any(each is None for each in settled):
+        return None
+    return HANDLERS[node.op_type](walk, [each for each in settled if each is not None], attributes, output)
 
-    def __init__(self, readers: dict[str, set[str]]) -> None:
-        self.steps: list[dict[str, Any]] = []
-        self.weights: dict[str, Array] = {}
-        self.values: dict[str, Value] = {}
-        self.made_by: dict[str, dict[str, Any]] = {}
-        self.readers = readers
-        """By tensor, the first outputs of the nodes that read it."""
-        self.settled: dict[frozenset[str], Value] = {}
-        """By the nodes of a formula, what it became."""
-        self.limits: dict[str, int] = {}
-        """By input of whole numbers, the smallest table that it is looked up in."""
 
-    def node(self, node: "NodeProto", attributes: Attributes) -> Value | None:
-        """What a node makes; None when it is not supported in this form."""
-        inputs = [self.values[name] for name in node.input if name]
-        output = node.output[0]
-        if node.op_type in HANDLERS:
-            found = HANDLERS[node.op_type](self, [self.plain(each, node) for each in inputs], attributes, output)
-            if found is not None or node.op_type not in FUNCTIONS:
-                return found
-        if node.op_type not in FUNCTIONS:
+def _structured(walk: Walk, op: str, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
+    """An operator of every element, or a reduction, where it is more than a function of rows."""
+    match op, inputs:
+        case "Add", [Scores() as scores, Constant() | Probed() as mask]:
+            return hide(walk, scores, mask)
+        case "Add", [Constant() | Probed() as mask, Scores() as scores]:
+            return hide(walk, scores, mask)
+        case "Add", [first, second] if not _one_source(first, second):
+            return walk.sum(first, second, output)
+        case (("Mul" | "Div"), [Scores() | View() as x, Constant(array)]) if array.size == 1:
+            return _times(x, float(array.reshape(())) ** (1 if op == "Mul" else -1))
+        case "Mul", [Constant(array), Scores() | View() as x] if array.size == 1:
+            return _times(x, float(array.reshape(())))
+        case "Mul", [View() as x, Constant(array)] | [Constant(array), View() as x] if array.size == x.shape[-1] > 1:
+            return walk.scaled(x, array.reshape(-1), output)
+        case "Mul", [View() as x, Probed() as mask] | [Probed() as mask, View() as x]:
+            return _masked(walk, x, mask)
+        case "Div", [Hidden(summed=True) as total, Probed() as count]:
+            return _masked_mean(walk, total, count, output)
+        case (("ReduceMean" | "ReduceSum"), [View() | Formula() | Hidden() as x, *_]):
+            return _over_tokens(walk, op, x, inputs[1:], attributes, output)
+    return None
+
+
+def _one_source(first: Value, second: Value) -> bool:
+    """Whether a sum may be part of a function of one tensor."""
+    views = [each.source if isinstance(each, Formula) else each for each in (first, second)]
+    if any(isinstance(each, Constant) for each in views):
+        constant = next(each for each in views if isinstance(each, Constant))
+        return constant.array.size == 1 or any(isinstance(each, Formula) for each in (first, second))
+    left, right = views
+    same = isinstance(left, View) and isinstance(right, View) and left.tensor == right.tensor
+    return same and isinstance(left, View) and isinstance(right, View) and np.array_equal(left.places, right.places)
+
+
+def _times(x: Scores | View, factor: float) -> Value | None:
+    if isinstance(x, View):
+        return View(x.tensor, x.places, x.scale * factor)
+    return None if x.softmax else Scores(x.query, x.key, x.shape, x.scale * factor, padded=x.padded)
+
+
+def _formula(op: str, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
+    """A function of the rows of one view, and numbers or rows of them that are known."""
+    sources = [each.source if isinstance(each, Formula) else each for each in inputs if not isinstance(each, Constant)]
+    if not sources or not all(isinstance(each, View) for each in sources):
+        return None
+    views = [each for each in sources if isinstance(each, View)]
+    source = View(views[0].tensor, views[0].places)
+    if any(each.tensor != source.tensor or not np.array_equal(each.places, source.places) for each in views[1:]):
+        return None
+    formulas = [each for each in inputs if isinstance(each, Formula)]
+    elementwise, reduced = all(each.elementwise for each in formulas), bool(formulas)
+    reduced = reduced and all(isinstance(each, Constant) or getattr(each, "reduced", False) for each in inputs)
+    if op in REDUCTIONS:
+        if not _last_axis(inputs, attributes, len(source.shape)) or not attributes.get("keepdims", 1):
             return None
-        made = self.formula(FUNCTIONS[node.op_type], inputs, output)
-        if node.op_type == "Add" and isinstance(made, Formula):
-            terms = tuple(each for each in inputs if isinstance(each, Rows | Formula))
-            return replace(made, terms=terms if len(terms) == 2 else (), output=output)
-        return made
-
-    def plain(self, value: Value, node: "NodeProto") -> Value:
-        """A formula that is read by something else than another formula's node, as the step that it is."""
-        if not isinstance(value, Formula) or node.op_type in FUNCTIONS:
-            return value
-        return self.settle(value)
-
-    def settle(self, formula: Formula) -> Value:
-        """A formula as a step: part of the product that it follows when nothing else reads that."""
-        if formula.nodes not in self.settled:
-            self.settled[formula.nodes] = self._settled(formula)
-        return self.settled[formula.nodes]
-
-    def _settled(self, formula: Formula) -> Value:
-        name, source = formula.recognised(), formula.source
-        if name is None and formula.terms:
-            return self.sum(formula.terms[0], formula.terms[1], formula.output) or Unknown()
-        # Of two functions of one product, the first that is settled may have become part of it.
-        if name is None or self.activation(source) != formula.after:
-            return Unknown()
-        maker = self.made_by.get(source.tensor)
-        alone = self.readers.get(source.tensor, set()) <= formula.nodes
-        if maker is not None and maker["op"] == "linear" and maker["activation"] is None and alone:
-            maker["activation"] = name
-            return source
-        return self.step(name, [source.tensor], source.shape, f"{source.tensor}.{name}")
-
-    def sum(self, first: Rows | Formula, second: Rows | Formula, output: str) -> Value | None:
-        """Two tensors of one shape, added."""
-        left, right = (self.settle(each) if isinstance(each, Formula) else each for each in (first, second))
-        if not isinstance(left, Rows) or not isinstance(right, Rows):
+        part, reduce = _part(inputs[0]), REDUCTIONS[op]
+        return Formula(source, lambda x: reduce(part(x)), output, False, reduced=True)
+    if op == "Expand":
+        kept = isinstance(inputs[0], Formula) and reduced
+        return inputs[0] if kept else None
+    constants = [each.array for each in inputs if isinstance(each, Constant)]
+    for array in constants:
+        if array.size != 1 and (array.size != source.shape[-1] or array.shape[-1] != array.size or reduced):
             return None
-        return self.step("add", [left.tensor, right.tensor], left.shape, output)
+        elementwise = elementwise and array.size == 1
+    parts = [_part(each) for each in inputs]
+    smooth = op == "Gelu" and attributes.get("approximate", "none") == "tanh"
+    function: Callable[..., Array] = _clipped if op == "Clip" else gelu_tanh if smooth else ELEMENTWISE[op]
+    terms = tuple(each for each in inputs if isinstance(each, View | Formula | Constant)) if op == "Add" else ()
+    return Formula(source, lambda x: function(*(part(x) for part in parts)), output, elementwise, reduced, terms)
 
-    def formula(self, function: Callable[..., Array], inputs: list[Value], output: str) -> Value | None:
-        """A function of one tensor and single numbers."""
-        sources = {
-            each.source if isinstance(each, Formula) else each for each in inputs if not isinstance(each, Constant)
-        }
-        numbers = [each.array for each in inputs if isinstance(each, Constant)]
-        if len(sources) != 1 or any(array.size != 1 for array in numbers):
-            return None
-        source = sources.pop()
-        if not isinstance(source, Rows):
-            return None
-        parts: list[Callable[[Array], Array]] = [_part(each) for each in inputs]
-        nodes = frozenset({output}).union(*(each.nodes for each in inputs if isinstance(each, Formula)))
-        return Formula(source, lambda x: function(*(part(x) for part in parts)), nodes, self.activation(source))
 
-    def activation(self, rows: Rows) -> str | None:
-        """Activation of the product that makes a tensor."""
-        found: str | None = self.made_by.get(rows.tensor, {}).get("activation")
-        return found
-
-    def step(self, op: str, inputs: list[str], shape: tuple[int, ...], output: str, **settings: Any) -> Rows:
-        """Add a step of the workload; its name is that of the tensor that it makes."""
-        step = {"op": op, "name": output, "inputs": inputs, **settings}
-        self.steps.append(step)
-        self.made_by[output] = step
-        return Rows(output, shape)
+def _clipped(x: Array, low: Array | None = None, high: Array | None = None) -> Array:
+    return np.clip(x, low, high)
 
 
 def _part(value: Value) -> Callable[[Array], Array]:
-    if isinstance(value, Constant):
-        number = float(value.array.reshape(()))
-        return lambda x: np.float64(number)  # type: ignore[return-value]
-    return value.apply if isinstance(value, Formula) else lambda x: x
+    match value:
+        case Constant(array):
+            known = array.astype(np.float64).reshape(-1) if array.size != 1 else np.float64(array.reshape(()))
+            return lambda x: known  # type: ignore[return-value]
+        case View(scale=scale):
+            return lambda x: x * scale
+        case Formula(apply=apply):
+            return apply
+    raise TypeError(type(value).__name__)
 
 
-def _linear(walk: Walk, x: Rows, matrix: Array, bias: Array | None, output: str) -> Rows:
-    walk.weights[f"{output}.weight"] = matrix
-    if bias is not None:
-        walk.weights[f"{output}.bias"] = bias.reshape(-1)
-    shape = (*x.shape[:-1], matrix.shape[1])
-    return walk.step(
-        "linear", [x.tensor], shape, output, outputs=matrix.shape[1], bias=bias is not None, activation=None
-    )
+def _axes(inputs: list[Value], attributes: Attributes) -> list[int] | None:
+    if len(inputs) > 1 and isinstance(inputs[1], Constant):
+        return [int(axis) for axis in inputs[1].array.reshape(-1)]
+    return attributes.get("axes")
+
+
+def _last_axis(inputs: list[Value], attributes: Attributes, extents: int) -> bool:
+    return _axes(inputs, attributes) in ([-1], [extents - 1])
+
+
+def _over_tokens(
+    walk: Walk, op: str, x: View | Formula | Hidden, rest: list[Value], attributes: Attributes, output: str
+) -> Value | None:
+    """The mean over the rows of every item, or the sum over those that a mask shows."""
+    axes, extents = _axes([x, *rest], attributes), len(x.shape)
+    if axes is None or len(axes) != 1 or extents < 3 or axes[0] % extents == extents - 1:
+        return None
+    if isinstance(x, Hidden):
+        fits = op == "ReduceSum" and axes[0] % extents == extents - 2 and not attributes.get("keepdims", 1)
+        return Hidden(x.source, summed=True) if fits and not x.summed else None
+    settled = walk.settle(x)
+    if op != "ReduceMean" or not isinstance(settled, View):
+        return None
+    tokens = settled.shape[axes[0]]
+    places = np.moveaxis(settled.places, axes[0], -2)
+    found = walk.rows(View(settled.tensor, places))
+    if found is None:
+        return None
+    tensor, order = found
+    items = order.reshape(-1, tokens)
+    if (np.sort(items, axis=1) // tokens != items[:, :1] // tokens).any():
+        return None
+    shape = (*places.shape[:-2], places.shape[-1])
+    name = walk.free(output)
+    walk.step("mean_tokens", [tensor], (len(items), walk.shapes[tensor][1]), name, sequence=tokens)
+    made = walk.made(name, items[:, 0] // tokens, shape)
+    return View(name, np.expand_dims(made.places, axes[0] % extents)) if attributes.get("keepdims", 1) else made
+
+
+def _masked(walk: Walk, x: View, mask: Probed) -> Value | None:
+    """Activations [items, tokens, columns] times a mask of 0 and 1 over items and tokens."""
+    if x.scale != 1 or len(x.shape) != 3:
+        return None
+    for name, known in walk.masks.items():
+        pairs = zip(mask.arrays, known.arrays, strict=True)
+        alike = (_broadcasts(array, x.shape, wanted[:, :, None]) for array, wanted in pairs)
+        if known.arrays[0].shape == x.shape[:2] and all(alike):
+            walk.used_mask = name
+            return Hidden(x)
+    return None
+
+
+def _broadcasts(array: Array, shape: tuple[int, ...], wanted: Array) -> bool:
+    try:
+        return bool((np.broadcast_to(array, shape) == wanted).all())
+    except ValueError:
+        return False
+
+
+def _masked_mean(walk: Walk, total: Hidden, count: Probed, output: str) -> Value | None:
+    """A sum over what a mask shows, by how much that is."""
+    known, found = walk.masks[str(walk.used_mask)], walk.rows(total.source)
+    pairs = zip(count.arrays, known.arrays, strict=True)
+    if not all(_broadcasts(array, total.shape, wanted.sum(axis=1, keepdims=True)) for array, wanted in pairs):
+        return None
+    if found is None or not np.array_equal(found[1], np.arange(len(found[1]))):
+        return None
+    name, (items, columns) = walk.free(output), total.shape
+    walk.step("mean_tokens", [found[0]], (items, columns), name, sequence=total.source.shape[1], padded=True)
+    return whole(name, items, columns)
 
 
 def _matmul(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
     match inputs:
-        case [Rows() as x, Constant(matrix)] if matrix.ndim == 2 and matrix.shape[0] == x.shape[-1]:
-            return _linear(walk, x, matrix, None, output)
-        case [Heads(order=(0, 2, 1, 3)) as query, Heads(order=(0, 2, 3, 1)) as key] if query.sizes == key.sizes:
-            return Scores(query, key, query.scale * key.scale)
-        case [Scores(softmax=True) as scores, Heads(order=(0, 2, 1, 3), scale=1.0) as value]:
-            items, tokens, heads, columns = value.sizes
-            if (
-                not math.isclose(scores.scale, 1 / math.sqrt(columns), rel_tol=1e-4)
-                or scores.query.sizes != value.sizes
-            ):
-                return None
-            inputs_of = [scores.query.rows.tensor, scores.key.rows.tensor, value.rows.tensor]
-            shape = (items, tokens, heads * columns)
-            made = walk.step("attention", inputs_of, shape, output, batch=items, heads=heads)
-            return Heads(made, value.sizes, (0, 2, 1, 3))
+        case [View() as x, Constant(matrix)] if matrix.ndim == 2 and matrix.shape[0] == x.shape[-1]:
+            return _linear(walk, x, matrix, output)
+        case [View() as query, View() as key]:
+            return product_of_heads(query, key)
+        case [Scores(softmax=True) as scores, View() as value]:
+            return context(walk, scores, value, output)
     return None
+
+
+def _linear(walk: Walk, x: View, matrix: Array, output: str) -> View | None:
+    found = walk.rows(x)
+    if found is None:
+        return None
+    tensor, order = found
+    columns = int(matrix.shape[1])
+    walk.weights[f"{output}.weight"] = matrix
+    walk.step(
+        "linear", [tensor], (walk.shapes[tensor][0], columns), output, outputs=columns, bias=False, activation=None
+    )
+    return walk.made(output, order, (*x.shape[:-1], columns))
 
 
 def _gemm(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
     plain = attributes.get("alpha", 1.0) == 1 and attributes.get("beta", 1.0) == 1 and not attributes.get("transA", 0)
-    if not plain or not isinstance(inputs[0], Rows) or not isinstance(inputs[1], Constant):
+    if not plain or not isinstance(inputs[0], View) or not isinstance(inputs[1], Constant):
         return None
     matrix = inputs[1].array.T if attributes.get("transB", 0) else inputs[1].array
     if len(inputs) == 2:
-        return _linear(walk, inputs[0], matrix, None, output)
-    bias = inputs[2]
-    if not isinstance(bias, Constant) or bias.array.size != matrix.shape[1]:
+        return _linear(walk, inputs[0], matrix, output)
+    made, bias = _linear(walk, inputs[0], matrix, f"{output}.product"), inputs[2]
+    return walk.shifted(made, bias.array, output) if made is not None and isinstance(bias, Constant) else None
+
+
+def _conv(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
+    """A convolution whose windows do not overlap: a product of patches with its kernels."""
+    if len(inputs) < 2 or not isinstance(inputs[0], View) or not isinstance(inputs[1], Constant):
         return None
-    return _linear(walk, inputs[0], matrix, bias.array, output)
-
-
-def _add(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
-    if isinstance(inputs[0], Constant):
-        inputs = inputs[::-1]
-    match inputs:
-        case [Rows() as x, Constant(array)] if array.ndim and array.shape[-1] == x.shape[-1] > 1:
-            return _bias(walk, x, array, output) or _position(walk, x, array, output)
-        case [Scores(softmax=False) as scores, Constant(array)] if not array.any():
-            return scores
-        case [Rows() | Formula() as first, Rows() | Formula() as second] if first.shape == second.shape:
-            alike = {each.source if isinstance(each, Formula) else each for each in (first, second)}
-            return walk.sum(first, second, output) if len(alike) == 2 else None
-    return None
-
-
-def _bias(walk: Walk, x: Rows, array: Array, output: str) -> Value | None:
-    """A vector that is added to a product which nothing else reads belongs to it."""
-    maker = walk.made_by.get(x.tensor)
-    fits = array.size == x.shape[-1] and walk.readers.get(x.tensor) == {output}
-    if maker is None or maker["op"] != "linear" or maker["bias"] or maker["activation"] or not fits:
+    x, kernels = inputs[0], inputs[1].array
+    if len(x.shape) != 4 or kernels.ndim != 4 or kernels.shape[2] != kernels.shape[3] or attributes.get("group", 1) > 1:
         return None
-    maker["bias"] = True
-    walk.weights[f"{x.tensor}.bias"] = array.reshape(-1)
-    walk.readers[x.tensor] = walk.readers.get(output, set())
-    return x
-
-
-def _position(walk: Walk, x: Rows, array: Array, output: str) -> Value | None:
-    """A table that is added to the rows of every item alike."""
-    if len(x.shape) < 2:
+    items, channels, height, width = x.shape
+    side = int(kernels.shape[2])
+    cut = list(attributes.get("strides", [1, 1])) == [side, side] and not any(attributes.get("pads", [0]))
+    whole_dilation = all(each == 1 for each in attributes.get("dilations", [1]))
+    padded = attributes.get("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER")
+    if not cut or not whole_dilation or padded or height % side or width % side or kernels.shape[1] != channels:
         return None
-    try:
-        whole = np.broadcast_to(array, x.shape).reshape(-1, *x.shape[-2:])
-    except ValueError:
+    down, across, depth = height // side, width // side, channels * side * side
+    if walk.inputs.get(x.tensor) is x and walk.patched(x.tensor, (channels, height, width, side)):
+        patches = whole(x.tensor, items, down * across, depth)
+    else:
+        places = x.places.reshape(items, channels, down, side, across, side).transpose(0, 2, 4, 1, 3, 5)
+        patches = View(x.tensor, places.reshape(items, down * across, depth), x.scale)
+    made = _linear(walk, patches, kernels.reshape(len(kernels), -1).T, f"{output}.product")
+    if made is not None and len(inputs) > 2:
+        made = walk.shifted(made, inputs[2].array, output) if isinstance(inputs[2], Constant) else None
+    if made is None:
         return None
-    if not (whole == whole[0]).all():
-        return None
-    walk.weights[f"{output}.position"] = np.ascontiguousarray(whole[0])
-    return walk.step("position", [x.tensor], x.shape, output, sequence=x.shape[-2])
-
-
-def _scaled(divides: bool) -> Handler:
-    def handler(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
-        if isinstance(inputs[0], Constant) and not divides:
-            inputs = inputs[::-1]
-        match inputs:
-            case [Heads() as heads, Constant(array)] if array.size == 1:
-                factor = float(array.reshape(())) ** (-1 if divides else 1)
-                return Heads(heads.rows, heads.sizes, heads.order, heads.scale * factor)
-            case [Scores(softmax=False) as scores, Constant(array)] if array.size == 1:
-                factor = float(array.reshape(())) ** (-1 if divides else 1)
-                return Scores(scores.query, scores.key, scores.scale * factor)
-        return None
-
-    return handler
+    return View(made.tensor, made.places.reshape(items, down, across, len(kernels)).transpose(0, 3, 1, 2))
 
 
 def _norm(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
     match inputs:
-        case [Rows() as x, Constant(gain), *rest] if gain.size == x.shape[-1]:
-            if attributes.get("axis", -1) not in (-1, len(x.shape) - 1):
-                return None
+        case [View() as x, Constant(gain), *rest] if attributes.get("axis", -1) in (-1, len(x.shape) - 1):
             shift = rest[0].array if rest and isinstance(rest[0], Constant) else np.zeros(gain.size)
-            walk.weights |= {f"{output}.gain": gain.reshape(-1), f"{output}.bias": shift.reshape(-1)}
-            return walk.step("norm", [x.tensor], x.shape, output, epsilon=float(attributes.get("epsilon", 1e-5)))
-    return None
-
-
-def _softmax(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
-    axis = attributes.get("axis", -1)
-    match inputs:
-        case [Scores(softmax=False) as scores] if axis in (-1, 3):
-            return Scores(scores.query, scores.key, scores.scale, softmax=True)
-        case [Rows() as x] if axis in (-1, len(x.shape) - 1):
-            return walk.step("softmax", [x.tensor], x.shape, output)
+            return walk.norm(x, gain, shift, float(f"{attributes.get('epsilon', 1e-5):.6g}"), output)
     return None
 
 
 def _gather(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
-    axis = attributes.get("axis", 0)
     match inputs:
-        case [Constant(table), Numbers() as numbers] if table.ndim == 2 and axis == 0:
-            walk.weights[f"{output}.table"] = table
-            walk.limits[numbers.tensor] = min(len(table), walk.limits.get(numbers.tensor, len(table)))
-            shape, size = (*numbers.shape, table.shape[1]), {"size": table.shape[0], "columns": table.shape[1]}
-            return walk.step("lookup", [numbers.tensor], shape, output, **size)
-        case [Rows(shape=(items, tokens, columns)) as x, Constant(index)] if axis == 1 and index.ndim == 0:
-            if int(index) != 0:
+        case [Constant(table), Probed(source=str(source)) as numbers] if table.ndim == 2:
+            if attributes.get("axis", 0) != 0:
                 return None
-            return walk.step("first_token", [x.tensor], (items, columns), output, sequence=tokens)
+            size, columns = table.shape
+            walk.weights[f"{output}.table"] = table
+            walk.limits[source] = min(size, walk.limits.get(source, size))
+            rows, shape = numbers.arrays[0].size, (*numbers.arrays[0].shape, columns)
+            walk.step("lookup", [source], (rows, columns), output, size=size, columns=columns)
+            return walk.made(output, _turned(walk, source, rows), shape)
+        case [View() as x, Constant(index)]:
+            return View(x.tensor, np.take(x.places, index.astype(np.int64), axis=attributes.get("axis", 0)), x.scale)
     return None
 
 
-def _mean(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
-    axes = attributes.get("axes") or (inputs[-1].array.tolist() if isinstance(inputs[-1], Constant) else None)
-    match inputs[0]:
-        case Rows(shape=(items, tokens, columns)) as x if axes in ([1], [-2]) and not attributes.get("keepdims", 1):
-            return walk.step("mean_tokens", [x.tensor], (items, columns), output, sequence=tokens)
-    return None
+def _turned(walk: Walk, source: str, rows: int) -> Array:
+    """Order of the rows of what is looked up by an input's numbers, whose items may come second in the graph."""
+    order = np.arange(rows, dtype=np.int64)
+    known = walk.inputs[source]
+    assert isinstance(known, Probed)
+    if not walk.swapped or known.arrays[0].ndim != 2:
+        return order
+    first, second = known.arrays[0].shape
+    return np.ascontiguousarray(order.reshape(second, first).T).reshape(-1)
 
 
-def _reshape(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
-    x, target = inputs[0], inputs[1]
-    if not isinstance(target, Constant) or not isinstance(x, Rows | Heads):
-        return None
-    wanted = [x.shape[index] if size == 0 else int(size) for index, size in enumerate(target.array.tolist())]
-    known = int(np.prod([size for size in wanted if size != -1], dtype=np.int64))
-    total = int(np.prod(x.shape, dtype=np.int64))
-    shape = tuple(total // max(1, known) if size == -1 else size for size in wanted)
-    if shape == x.shape:
-        return x
-    if isinstance(x, Heads):
-        heads, columns = x.sizes[2:]
-        joined = shape[-1:] == (heads * columns,) and x.order == (0, 1, 2, 3) and x.scale == 1
-        return Rows(x.rows.tensor, shape) if joined else None
-    if shape[-1:] == x.shape[-1:]:
-        return Rows(x.tensor, shape)
-    if len(shape) == 4 and len(x.shape) == 3 and shape[:2] == x.shape[:2]:
-        return Heads(x, (shape[0], shape[1], shape[2], shape[3]))
-    return None
-
-
-def _transpose(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
+def _concat(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
+    """One learned row before the rows of every item."""
     match inputs:
-        case [Heads() as heads]:
-            permutation = attributes.get("perm", [3, 2, 1, 0])
-            return Heads(heads.rows, heads.sizes, tuple(heads.order[axis] for axis in permutation), heads.scale)
+        case [Constant(token), View() as x] if len(x.shape) == 3 and attributes.get("axis") in (1, -2):
+            items, tokens, columns = x.shape
+            alike = token.shape == (items, 1, columns) and (token == token[0]).all()
+            found = walk.rows(x)
+            if not alike or found is None or not np.array_equal(found[1], np.arange(items * tokens)):
+                return None
+            walk.weights[f"{output}.class_token"] = token[0, 0]
+            walk.weights[f"{output}.position"] = np.zeros((tokens + 1, columns), np.float32)
+            rows = items * (tokens + 1)
+            walk.step("position", [found[0]], (rows, columns), output, sequence=tokens + 1, class_token=True)
+            return whole(output, items, tokens + 1, columns)
     return None
 
 
-def _same(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
-    if isinstance(inputs[0], Rows):
-        readers = walk.readers.get(inputs[0].tensor, set())
-        walk.readers[inputs[0].tensor] = (readers - {output}) | walk.readers.get(output, set())
+def _first(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
     return inputs[0]
+
+
+def _where(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
+    match inputs:
+        case [Constant(condition), chosen, other] if condition.any() == condition.all():
+            return chosen if condition.all() else other
+        case [Constant() | Probed() as condition, Scores() as scores, Constant(other)]:
+            return _shown(walk, scores, condition, other, shown=True)
+        case [Constant() | Probed() as condition, Constant(other), Scores() as scores]:
+            return _shown(walk, scores, condition, other, shown=False)
+    return None
+
+
+def _shown(walk: Walk, scores: Scores, condition: Constant | Probed, other: Array, shown: bool) -> Value | None:
+    """Scores where a condition has (or has not) that value, and else a number."""
+    arrays = condition.arrays if isinstance(condition, Probed) else (condition.array,)
+    added = tuple(np.where(array.astype(np.bool_) == shown, 0.0, other.astype(np.float64)) for array in arrays)
+    return hide(walk, scores, Probed(added) if isinstance(condition, Probed) else Constant(added[0]))
 
 
 def _is_nan(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
@@ -315,39 +335,38 @@ def _is_nan(walk: Walk, inputs: list[Value], attributes: Attributes, output: str
     return Constant(np.asarray(False)) if isinstance(inputs[0], Scores) else None
 
 
-def _where(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
-    condition, chosen, other = inputs
-    if not isinstance(condition, Constant) or condition.array.any() != condition.array.all():
+def _softmax(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
+    x = inputs[0]
+    if not isinstance(x, View | Scores) or attributes.get("axis", -1) not in (-1, len(x.shape) - 1):
         return None
-    return _same(walk, [chosen if condition.array.all() else other], attributes, output)
-
-
-def _gelu(walk: Walk, inputs: list[Value], attributes: Attributes, output: str) -> Value | None:
-    if not isinstance(inputs[0], Rows):
+    if isinstance(x, Scores):
+        return softmax(x)
+    found = walk.rows(x)
+    if found is None:
         return None
-    name = "gelu_tanh" if attributes.get("approximate", "none") == "tanh" else "gelu"
-    return Formula(inputs[0], ACTIVATIONS[name], frozenset({output}), walk.activation(inputs[0]))
+    walk.step("softmax", [found[0]], walk.shapes[found[0]], output)
+    return walk.made(output, found[1], x.shape)
 
 
 HANDLERS: dict[str, Handler] = {
     "MatMul": _matmul,
     "Gemm": _gemm,
-    "Add": _add,
-    "Mul": _scaled(divides=False),
-    "Div": _scaled(divides=True),
+    "Conv": _conv,
     "LayerNormalization": _norm,
     "Softmax": _softmax,
+    "Attention": attention_node,
     "Gather": _gather,
-    "ReduceMean": _mean,
-    "Reshape": _reshape,
-    "Transpose": _transpose,
-    "Identity": _same,
-    "Dropout": _same,
-    "Cast": _same,
-    "Gelu": _gelu,
+    "Concat": _concat,
+    "Identity": _first,
+    "Dropout": _first,
+    "Cast": _first,
+    "CastLike": _first,
     "IsNaN": _is_nan,
     "Where": _where,
 }
-"""By operator; those of `FUNCTIONS` are tried after them."""
+"""By operator."""
 
-SUPPORTED = sorted({*HANDLERS, *FUNCTIONS})
+MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split", "Expand")
+"""Operators that only move elements: they are computed on the places where elements lie."""
+
+SUPPORTED = sorted({*HANDLERS, *ELEMENTWISE, *REDUCTIONS, *MOVES, "Clip", "Shape", "If"})

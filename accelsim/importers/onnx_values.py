@@ -1,5 +1,6 @@
-"""What a tensor of an ONNX graph is while the graph is walked: a constant, rows of activations, heads, scores, or a
-function of one tensor that waits to be recognised."""
+"""What a tensor of an ONNX graph is while the graph is walked: known, computed from token numbers and masks,
+activations seen through any number of reshapes and transposes, scores of attention, or a function that waits to be
+recognised."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.model.elementwise import ACTIVATIONS
-
 Array = NDArray[Any]
+Places = NDArray[np.int64]
 Shape = tuple[int, ...]
+RowFunction = Callable[[Array], Array]
+"""[rows, columns] to [rows, columns], or to [rows, 1] where it reduces rows."""
 
 
 @dataclass(frozen=True)
@@ -22,89 +24,79 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Activations: `shape` in the graph, [product of all but the last extent, last extent] in the workload."""
+class Probed:
+    """What follows from token numbers and masks alone, told by what it is for a few examples of them."""
 
-    tensor: str
-    shape: Shape
-
-    @property
-    def rows(self) -> int:
-        """Rows in the workload."""
-        return int(np.prod(self.shape[:-1], dtype=np.int64))
+    arrays: tuple[Array, ...]
+    """One for each example."""
+    source: str | None = None
+    """Input of the graph that this is, element by element; None when it was computed from one."""
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """An input of whole numbers, such as those of words."""
+class View:
+    """Activations: a tensor of the workload, [rows, columns], as the graph sees it."""
 
     tensor: str
-    shape: Shape
-
-
-@dataclass(frozen=True)
-class Heads:
-    """Activations cut into heads, whose four axes (item, token, head, column) stand in some order."""
-
-    rows: Rows
-    sizes: tuple[int, int, int, int]
-    """Items, tokens, heads, columns of a head."""
-    order: tuple[int, ...] = (0, 1, 2, 3)
+    places: Places
+    """In the graph's shape, where in the tensor (rows one after another) each element lies."""
     scale: float = 1.0
-    """What the values were multiplied by since."""
+    """What the elements were multiplied by since."""
 
     @property
     def shape(self) -> Shape:
         """In the graph."""
-        return tuple(self.sizes[axis] for axis in self.order)
+        return self.places.shape
 
 
 @dataclass(frozen=True)
 class Scores:
     """Q K^T of every head, and after a softmax its probabilities."""
 
-    query: Heads
-    key: Heads
+    query: View
+    key: View
+    """Transposed: columns of a head before its tokens."""
+    shape: Shape
+    """[..., tokens, tokens]"""
     scale: float
     softmax: bool = False
-
-    @property
-    def shape(self) -> Shape:
-        """In the graph."""
-        items, tokens, heads, _ = self.query.sizes
-        return (items, heads, tokens, tokens)
+    padded: bool = False
+    """Whether keys that a mask names are hidden."""
 
 
 @dataclass(frozen=True)
 class Formula:
-    """A function of every element of one tensor."""
+    """A function of the rows of one view, in however many nodes."""
 
-    source: Rows
-    apply: Callable[[Array], Array]
-    nodes: frozenset[str]
-    """First outputs of the nodes that it is made of."""
-    after: str | None
-    """Activation that the step which makes the source had by then."""
-    terms: tuple["Rows | Formula", ...] = ()
+    source: View
+    apply: RowFunction
+    output: str
+    """Tensor of the graph that its last node makes."""
+    elementwise: bool
+    """Whether every element of it depends on one of the source alone, alike for all columns."""
+    reduced: bool = False
+    """Whether it makes one number of each row."""
+    terms: "tuple[View | Formula | Constant, ...]" = ()
     """What it is the sum of, should the whole be no known function; none when it is no sum."""
-    output: str = ""
-    """Of its last node."""
 
     @property
     def shape(self) -> Shape:
         """In the graph."""
-        return self.source.shape
+        return (*self.source.shape[:-1], 1) if self.reduced else self.source.shape
 
-    def recognised(self) -> str | None:
-        """Name of the activation that this is; None for any other function."""
-        points = np.linspace(-6, 6, 241)
-        with np.errstate(all="ignore"):
-            found = np.asarray(self.apply(points), np.float64)
-        for name, function in ACTIVATIONS.items():
-            # Formats and constants of exporters differ in the last digits; the two forms of gelu by 4.7e-4.
-            if np.allclose(found, function(points), rtol=0, atol=1e-5):
-                return name
-        return None
+
+@dataclass(frozen=True)
+class Hidden:
+    """Activations times a mask: those of padding are 0; after a sum over tokens, one row for each item."""
+
+    source: View
+    summed: bool = False
+
+    @property
+    def shape(self) -> Shape:
+        """In the graph."""
+        shape = self.source.shape
+        return (*shape[:-2], shape[-1]) if self.summed else shape
 
 
 @dataclass(frozen=True)
@@ -112,4 +104,9 @@ class Unknown:
     """What a node made that is not supported, or what was made from that."""
 
 
-Value = Constant | Rows | Numbers | Heads | Scores | Formula | Unknown
+Value = Constant | Probed | View | Scores | Formula | Hidden | Unknown
+
+
+def whole(tensor: str, *shape: int) -> View:
+    """A tensor as it lies."""
+    return View(tensor, np.arange(int(np.prod(shape, dtype=np.int64)), dtype=np.int64).reshape(shape))

@@ -32,7 +32,8 @@ def import_model(
     name : str, optional
         Of the workload; left out, that of the source.
     data : mapping of str to Path, optional
-        Files by split: texts (.tsv, .csv) for a text model, arrays ``images`` and ``labels`` (.npz) for a vision model.
+        Files by split: texts (.tsv, .csv) for a text model, arrays ``images`` and ``labels`` (.npz) for a vision model,
+        arrays by the names of its inputs and ``labels`` (.npz, .safetensors) for an ONNX file.
     tokenizer : Path, optional
         In place of the tokenizer.json of the folder.
     changes : mapping, optional
@@ -56,9 +57,7 @@ def import_model(
     if source.is_file():
         if source.suffix != ".onnx":
             raise OperandError(f"{source}: models are read from a Hugging Face folder or an .onnx file")
-        if data:
-            raise OperandError(f"{source}: an ONNX file takes no data here; set workload.data to arrays of its inputs")
-        return import_onnx(source, called, asked)
+        return import_onnx(source, called, asked, data or {})
     found = import_folder(source, called, asked)
     if isinstance(found.workload, VisionWorkload):
         return _with_images(found, data or {}, asked)
@@ -77,9 +76,12 @@ def _with_texts(found: Imported, data: Mapping[str, Path], asked: dict[str, Any]
     arrays: dict[str, Array] = {}
     notes, longest = list(found.notes), 1
     for split, path in data.items():
-        texts = tokenise(read_text_file(path), reader, limit, spec.classes, found.class_names)
+        file = read_text_file(path)
+        texts = tokenise(file, reader, limit, spec.classes, found.class_names)
         longest = max(longest, int(texts.arrays["lengths"].max()))
         arrays |= {f"{split}_{kind}": array for kind, array in texts.arrays.items()}
+        if file.second is not None and not {"labels", "scores"} & set(texts.arrays):
+            notes.append(f"{path}: has no label or score to judge pairs of texts by")
         if texts.cut:
             notes.append(f"{path}: {texts.cut} of {len(texts.arrays['lengths'])} texts were cut to {limit} tokens")
     tokenizer_file = tokenizer or found.tokenizer

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.config.workload import AttentionWorkload, GemmWorkload, Workload
+from accelsim.config.workload import AttentionWorkload, GemmWorkload, GraphWorkload, Workload
 from accelsim.errors import OperandError
 from accelsim.model.attention import join_heads
 from accelsim.model.graph import Attention, Gemm, Network
@@ -48,13 +48,15 @@ def load_operands(path: str | Path, network: Network) -> OperandSet:
 
 
 def workload_for_operands(path: str | Path, workload: Workload) -> Workload:
-    """The workload with its sizes replaced by those of the arrays in a file.
+    """The workload with its sizes replaced by those of the arrays in a file, which a list of operations takes as data.
 
     Raises
     ------
     OperandError
-        When the workload is neither a GEMM nor an attention, or the arrays' shapes contradict each other.
+        When the workload takes no operands from a file, or the arrays' shapes contradict each other.
     """
+    if isinstance(workload, GraphWorkload):
+        return workload.model_copy(update={"data": str(path)})
     if isinstance(workload, GemmWorkload):
         shapes = shapes_of(path, ("A", "B"))
         if any(len(shape) != 2 or 0 in shape for shape in shapes.values()):
@@ -112,7 +114,10 @@ def array_names(path: str | Path) -> tuple[str, ...]:
         return tuple(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
 
 
-_KINDS = "{path}: operands from a file fit workloads of kind gemm (A and B) and attention (Q, K and V)"
+_KINDS = (
+    "{path}: operands from a file fit workloads of kind gemm (A and B), attention (Q, K and V) and graph (its inputs by "
+    "name)"
+)
 
 
 def _description(path: str | Path, arrays: str) -> str:

@@ -4,7 +4,7 @@ from accelsim.config.scheme import RunConfig
 from accelsim.config.workload import GraphWorkload, TextWorkload, VisionWorkload
 from accelsim.model.drawing import draw_operands
 from accelsim.model.graph import Network
-from accelsim.model.graph_model import load_graph
+from accelsim.model.graph_data import load_graph
 from accelsim.model.operand_files import load_operands
 from accelsim.model.operand_set import OperandSet
 from accelsim.model.text_data import load_text
@@ -31,7 +31,7 @@ def prepare_operands(network: Network, config: RunConfig) -> OperandSet | None:
     """
     if not config.values:
         return None
-    if config.operands is not None:
+    if config.operands is not None and not isinstance(config.workload, GraphWorkload):
         return load_operands(config.operands, network)
     if isinstance(config.workload, VisionWorkload):
         return load_vision(config.workload, network, config.seed)

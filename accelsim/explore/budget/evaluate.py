@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from accelsim.config.loader import load_config, load_workload
 from accelsim.config.scheme import Engine, RunConfig
-from accelsim.config.workload import TextWorkload, VisionWorkload
+from accelsim.config.workload import GraphWorkload, TextWorkload, VisionWorkload
 from accelsim.costing import Costing
 from accelsim.errors import ConfigError, MappingError
 from accelsim.execution import execute, parameters_of
@@ -25,12 +25,16 @@ from accelsim.machine.simulate import KernelRun, NetworkRun, play, unit_run
 from accelsim.mapping.network import NetworkPlan, check_scheme, plan_network, uses_unit
 from accelsim.model.build import build_network
 from accelsim.model.graph import Attention
+from accelsim.model.graph_data import splits_of
 from accelsim.model.operand_files import array_names
-from accelsim.model.operands import prepare_operands
+from accelsim.model.operands import OperandSet, prepare_operands
 from accelsim.per_input import latency_summary, time_each_input
 from accelsim.tabulate import pruned_ratios, work_done
 
 DENSE = Setting("dense")
+
+WithData = VisionWorkload | TextWorkload | GraphWorkload
+"""Kinds of workloads that may bring data."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class Inputs:
         dense = dense_run.execution.output
         assert dense is not None
         data = f"{spec.data}: split {spec.split} (arrays {spec.split}_labels, {spec.split}_scores)"
-        known = self.judge_name, spec.metric, self.keep_margin, spec.classes is not None
+        known = self.judge_name, spec.metric, self.keep_margin, _has_classes(spec, operands)
         self.judge = Judge(dense, operands, *known, data)
 
     @property
@@ -168,7 +172,7 @@ class Inputs:
             raise refused
         return found
 
-    def spec(self, config: RunConfig) -> VisionWorkload | TextWorkload:
+    def spec(self, config: RunConfig) -> WithData:
         """The workload, if it has data of this split.
 
         Raises
@@ -177,11 +181,15 @@ class Inputs:
             When it has none.
         """
         spec = config.workload
-        assert isinstance(spec, VisionWorkload | TextWorkload)
+        assert isinstance(spec, WithData)
         if spec.data is None:
             raise ConfigError(f"workload {spec.name} names no data; give a .npz, or set workload.data")
-        kind = "images" if isinstance(spec, VisionWorkload) else "tokens"
-        splits = sorted(name.removesuffix(f"_{kind}") for name in array_names(spec.data) if name.endswith(f"_{kind}"))
+        if isinstance(spec, GraphWorkload):
+            kind, splits = next(iter(spec.inputs)), splits_of(spec)
+        else:
+            kind = "images" if isinstance(spec, VisionWorkload) else "tokens"
+            named = [name for name in array_names(spec.data) if name.endswith(f"_{kind}")]
+            splits = sorted(name.removesuffix(f"_{kind}") for name in named)
         if spec.split not in splits:
             raise ConfigError(
                 f"{spec.data}: no split {spec.split}, which would be an array {spec.split}_{kind}; splits in the "
@@ -198,15 +206,15 @@ class Inputs:
             When it is of a kind that has none.
         """
         spec = load_workload(self.workload)
-        if not isinstance(spec, VisionWorkload | TextWorkload):
+        if not isinstance(spec, WithData):
             raise ConfigError(
                 f"workload {spec.name} is of kind {spec.kind} and has no data to be right or wrong on; "
-                "take one of kind vision or text"
+                "take one of kind vision, text or graph"
             )
         sets = [] if self.data is None else [f"workload.data={Path(self.data).resolve()}"]
         sets += [] if self.split is None else [f"workload.split={self.split}"]
         if self.count is not None:
-            sets.append(f"workload.{'items' if isinstance(spec, TextWorkload) else 'images'}={self.count}")
+            sets.append(f"workload.{'images' if isinstance(spec, VisionWorkload) else 'items'}={self.count}")
         return sets
 
     def evaluate(self, setting: Setting, costs: bool = False, each: bool = False) -> Evaluation:
@@ -286,3 +294,8 @@ class Inputs:
             if isinstance(one.operation, Attention) and one.place == "attention_unit"
         ]
         return play(planned.plan, planned.kernels, units, costing.config.hardware)
+
+
+def _has_classes(spec: WithData, operands: OperandSet) -> bool:
+    """Whether outputs are of classes: a list of operations does not say so, but its labels do."""
+    return operands.labels is not None if isinstance(spec, GraphWorkload) else spec.classes is not None

@@ -9,9 +9,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from accelsim.config.names import looks_like_path
-from accelsim.config.workload import TextWorkload, VisionWorkload
 from accelsim.explore.budget.calibrate import Calibrated
-from accelsim.explore.budget.evaluate import DENSE
+from accelsim.explore.budget.evaluate import DENSE, WithData
 
 
 def calibrated_yaml(found: Calibrated, workload: str | Path, out: Path) -> str:
@@ -27,7 +26,7 @@ def calibrated_yaml(found: Calibrated, workload: str | Path, out: Path) -> str:
     """
     config = found.calibration.config(found.chosen.setting)
     spec = config.workload
-    assert isinstance(spec, VisionWorkload | TextWorkload)
+    assert isinstance(spec, WithData)
     document = CommentedMap({"extends": _relative(workload, out), "name": out.stem})
     document["description"] = f"{spec.description or spec.name}, calibrated to a budget"
     if found.calibration.data is not None:

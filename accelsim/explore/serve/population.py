@@ -8,6 +8,7 @@ from accelsim.config.workload import (
     AttentionWorkload,
     EncoderWorkload,
     GemmWorkload,
+    GraphWorkload,
     TextWorkload,
     VisionWorkload,
     Workload,
@@ -76,11 +77,13 @@ def _sizes(workload: Workload, inputs: int, taken: int | None) -> list[str]:
     """Settings that make a workload take so many inputs at once, where it can."""
     if isinstance(workload, GemmWorkload):
         return [f"workload.m={workload.m * inputs}"]
-    if isinstance(workload, VisionWorkload | TextWorkload) and has_data(workload):
+    if isinstance(workload, VisionWorkload | TextWorkload | GraphWorkload) and has_data(workload):
         key = "images" if isinstance(workload, VisionWorkload) else "items"
         return [] if taken is None else [f"workload.{key}={taken}"]
     if isinstance(workload, AttentionWorkload | EncoderWorkload):
         return [f"workload.batch={inputs}"]
+    if isinstance(workload, GraphWorkload):
+        return [f"workload.items={inputs}"]
     return []
 
 
