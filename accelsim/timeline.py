@@ -49,7 +49,7 @@ def timeline_of(config: RunConfig, run: NetworkRun, sampling: Sampling) -> Timel
             builder.track("link").append(Slice(span.begin_ps, span.end_ps, span.name))
         else:
             builder.track(UNIT, "operations").append(Slice(span.begin_ps, span.end_ps, span.name))
-            _attention(builder, units[span.name], span.begin_ps)
+            add_attention(builder, units[span.name], span.begin_ps, UNIT)
     if config.engine == "estimate":
         builder.notes.append("the closed form tells no thread blocks; take --engine events for them")
     return builder.built(sampling.limit)
@@ -193,8 +193,18 @@ def _split(length: int, ticks: list[int]) -> tuple[tuple[str, Scalar], ...]:
     )
 
 
-def _attention(builder: TimelineBuilder, run: AttentionRun, begin_ps: int) -> None:
-    """Stages of heads on the unit's cores, each with its groups of queries where these are told."""
+def add_attention(builder: TimelineBuilder, run: AttentionRun, begin_ps: int, *group: str) -> None:
+    """Stages of heads on a unit's cores, each with its groups of queries where these are told.
+
+    Parameters
+    ----------
+    builder : TimelineBuilder
+    run : AttentionRun
+    begin_ps : int
+        When the unit begins.
+    group : str
+        Above the tracks of cores.
+    """
     groups = np.empty((0, 6), np.int64) if run.groups is None else run.groups
     for core in range(len(run.core_account_ps)):
         for stage, name in enumerate(run.stages):
@@ -204,15 +214,15 @@ def _attention(builder: TimelineBuilder, run: AttentionRun, begin_ps: int) -> No
             ends = (run.stage_end_ps[rows] + begin_ps).tolist()
             heads, chosen = run.stage_head[rows].tolist(), lanes(list(zip(begins, ends, strict=True)))
             for head, lane, begin, end in zip(heads, chosen, begins, ends, strict=True):
-                _stage_track(builder, core, name, lane).append(Slice(begin, end, f"head {head}"))
+                _stage_track(builder, group, core, name, lane).append(Slice(begin, end, f"head {head}"))
             lane_of = dict(zip(heads, chosen, strict=True))
             own = groups[(groups[:, 3] == core) & (groups[:, 4] == stage)]
-            for first, last, head, _, _, group in own.tolist():
+            for first, last, head, _, _, row_block in own.tolist():
                 if head in lane_of and last > first:
-                    part = Slice(begin_ps + first, begin_ps + last, f"row block {group}", detail=True)
-                    _stage_track(builder, core, name, lane_of[head]).append(part)
+                    part = Slice(begin_ps + first, begin_ps + last, f"row block {row_block}", detail=True)
+                    _stage_track(builder, group, core, name, lane_of[head]).append(part)
 
 
-def _stage_track(builder: TimelineBuilder, core: int, stage: str, lane: int) -> list[Slice]:
+def _stage_track(builder: TimelineBuilder, group: tuple[str, ...], core: int, stage: str, lane: int) -> list[Slice]:
     name = stage.replace("_", " ")
-    return builder.track(UNIT, f"core {core}", name if lane == 0 else f"{name}, beside {lane}")
+    return builder.track(*group, f"core {core}", name if lane == 0 else f"{name}, beside {lane}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import options, output, trace
 from accelsim.cli.group import SuggestingGroup, suggest
 from accelsim.cli.progress import Progress
 from accelsim.errors import UserError
@@ -73,6 +73,8 @@ def compare(
     set_: Sets = None,
     seed: options.Seed = 0,
     out: options.Out = None,
+    trace_file: trace.File = None,
+    trace_limit: trace.Limit = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -83,6 +85,7 @@ def compare(
     if operands is not None and seq != SEQUENCES:
         raise UserError(f"--seq {seq}: {operands} has a length of its own; give one of the two")
     options.check_out(out, whole=True)
+    sampling = trace.sampling(trace_file, None, trace_limit)
     from accelsim.explore.attention import compare_attention
 
     with Progress(quiet, "units") as progress:
@@ -110,6 +113,10 @@ def compare(
         _report(found)
     if out is not None and not quiet:
         output.message(f"saved {out}")
+    if sampling is not None:
+        from accelsim.explore.timelines import attention_timeline
+
+        trace.write(trace_file, [attention_timeline(found, sampling)], quiet)
 
 
 Ratios = Annotated[str, typer.Option("--block-ratio", help="Shares of blocks that HDP prunes, separated by commas.")]

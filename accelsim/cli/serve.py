@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli import options, output
+from accelsim.cli import trace as traces
 from accelsim.cli.group import suggest
 from accelsim.cli.progress import Progress
 from accelsim.errors import UserError
 
 if TYPE_CHECKING:
-    from accelsim.explore.serve import Batching, Demand, Serving
+    from accelsim.explore.serve import Batching, Demand, Served, Serving
 
 ALL_ARRIVALS, ALL_QUEUES = ("poisson", "even"), ("compiled", "simpy")
 
@@ -50,6 +51,7 @@ Sizes = Annotated[
     str | None,
     typer.Option(metavar="N,N2..", show_default=False, help="Sizes that batches are padded to; left out, every size."),
 ]
+Servers = Annotated[int, typer.Option(help="Equal machines that take batches from one queue.")]
 Requests = Annotated[
     int | None,
     typer.Option(show_default=False, help="For each rate; left out, 100000, or all of a trace."),
@@ -69,6 +71,15 @@ Inputs = Annotated[
         help="Inputs that are timed where time depends on them; left out, all of the data, or 32 drawn ones.",
     ),
 ]
+TraceOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--trace-out",
+        metavar="FILE.pftrace",
+        show_default=False,
+        help="Write a timeline of requests and batches, which opens in ui.perfetto.dev.",
+    ),
+]
 Queue = Annotated[str, typer.Option(help="compiled, or simpy: the same written to be read, slow.")]
 
 
@@ -84,6 +95,7 @@ def serve(
     buckets: Buckets = None,
     lengths: Lengths = None,
     sizes: Sizes = None,
+    servers: Servers = 1,
     requests: Requests = None,
     warmup: Warmup = 0.1,
     target_p95: Target = None,
@@ -96,19 +108,27 @@ def serve(
     seed: options.Seed = 0,
     force: options.Force = False,
     out: options.Out = None,
+    trace_out: TraceOut = None,
+    trace_limit: traces.Limit = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Serve requests in batches on one machine: latency, throughput, queue and energy against load."""
+    """Serve requests in batches on one machine or several: latency, throughput, queue and energy against load."""
     schemes, device = options.split_schemes(scheme), options.check_engine(engine)
     for what, word, known in (("arrivals", arrivals, ALL_ARRIVALS), ("queue", queue, ALL_QUEUES)):
         if word not in known:
             raise UserError(suggest(what, word, list(known)))
     options.check_out(out, whole=True)
+    sampling = traces.sampling(trace_out, None, trace_limit, "--trace-out")
     from accelsim.explore.serve import serve as run
 
+    seen: list[tuple[str, Served]] = []
+
+    def watch(scheme: str, rate: float, served: "Served") -> None:
+        seen.append((f"{scheme} at {rate:,.5g}/s", served))
+
     demand = _demand(rate, arrivals, trace, lengths, requests, warmup, target_p95, queue)
-    batching = _batching(batch, timeout, buckets, sizes)
+    batching = _batching(batch, timeout, buckets, sizes, servers)
     with Progress(quiet, "runs") as progress:
         found = run(
             hardware,
@@ -124,6 +144,7 @@ def serve(
             force=force,
             inputs=inputs,
             progress=progress.show,
+            watch=None if sampling is None else watch,
         )
     if out is not None:
         from accelsim.show.serve import serve_files
@@ -136,6 +157,10 @@ def serve(
         _report(found)
     if out is not None and not quiet:
         output.message(f"saved {out}")
+    if sampling is not None:
+        from accelsim.explore.timelines import serving_timeline
+
+        traces.write(trace_out, [serving_timeline(seen, sampling)], quiet)
 
 
 def _demand(
@@ -162,7 +187,7 @@ def _demand(
     )
 
 
-def _batching(batch: int, timeout: str, buckets: str | None, sizes: str | None) -> "Batching":
+def _batching(batch: int, timeout: str, buckets: str | None, sizes: str | None, servers: int) -> "Batching":
     from accelsim.explore.serve import Batching
 
     return Batching(
@@ -170,6 +195,7 @@ def _batching(batch: int, timeout: str, buckets: str | None, sizes: str | None) 
         timeout_ps=round(_seconds("timeout", timeout) * 1e12),
         buckets=() if buckets is None else _whole("buckets", buckets),
         sizes=() if sizes is None else _whole("sizes", sizes),
+        servers=servers,
     )
 
 
@@ -239,7 +265,9 @@ def _report(found: "Serving") -> None:
             )
             last = scheme.scheme
     batch = f", batches up to {settings['batch']}" if settings["batch"] > 1 else ""
-    output.table(f"{settings['workload']} on {settings['hardware']}, {settings['arrivals']}{batch}", _COLUMNS, rows)
+    machines = f"{settings['servers']} x " if settings["servers"] > 1 else ""
+    title = f"{settings['workload']} on {machines}{settings['hardware']}, {settings['arrivals']}{batch}"
+    output.table(title, _COLUMNS, rows)
     if settings["target_p95_us"] is not None:
         _report_largest(found)
     capacities = ", ".join(f"{one.scheme} {output.amount(one.capacity_per_s)}/s" for one in found.schemes)

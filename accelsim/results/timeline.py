@@ -3,6 +3,7 @@
 Time is whole picoseconds. Slices of one track lie apart or within one another, and never overlap in part.
 """
 
+import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -116,10 +117,14 @@ def depths(slices: Sequence[Slice]) -> list[int]:
 def lanes(intervals: Sequence[tuple[int, int]]) -> list[int]:
     """For intervals by begin, the lowest line on which each follows what is there."""
     free: list[int] = []
-    chosen = []
+    taken: list[tuple[int, int]] = []
+    chosen, lines = [], 0
     for begin, end in intervals:
-        lane = next((index for index, until in enumerate(free) if until <= begin), len(free))
-        free[lane : lane + 1] = [end]
+        while taken and taken[0][0] <= begin:
+            heapq.heappush(free, heapq.heappop(taken)[1])
+        lane = heapq.heappop(free) if free else lines
+        lines = max(lines, lane + 1)
+        heapq.heappush(taken, (end, lane))
         chosen.append(lane)
     return chosen
 
@@ -132,6 +137,8 @@ class TimelineBuilder:
         self._tracks: dict[tuple[str, ...], list[Slice]] = {}
         self._counters: dict[tuple[str, ...], tuple[str, list[tuple[int, float]]]] = {}
         self.notes: list[str] = []
+        self.left_out = 0
+        """Slices that were never made."""
 
     def track(self, *path: str) -> list[Slice]:
         """The slices of a track so far, to be added to."""
@@ -148,7 +155,7 @@ class TimelineBuilder:
         plain = self._cut(detail=False, room=limit)
         kept = sum(one.begin_ps < plain for some in self._tracks.values() for one in some if not one.detail)
         fine = self._cut(detail=True, room=limit - kept)
-        tracks, left_out = [], 0
+        tracks, left_out = [], self.left_out
         for path, some in self._tracks.items():
             shown = [one for one in some if one.begin_ps < min(fine if one.detail else plain, plain)]
             shown.sort(key=lambda one: (one.begin_ps, -one.end_ps))
@@ -156,9 +163,9 @@ class TimelineBuilder:
             if shown:
                 tracks.append(Track(path, tuple(shown)))
         notes = list(self.notes)
-        for begin, what in ((fine, "details"), (plain, "anything")):
+        for begin, what in ((fine, "no details"), (plain, "nothing")):
             if begin < _NEVER:
-                notes.append(f"{self.run}: {what} that would begin after {begin / PS_PER_US:,.3f} us is left out")
+                notes.append(f"{self.run}: {what} from {begin / PS_PER_US:,.3f} us on, for want of room")
         counters = tuple(Counter(path, unit, tuple(some)) for path, (unit, some) in self._counters.items())
         return Timeline(tuple(tracks), counters, left_out, tuple(notes))
 

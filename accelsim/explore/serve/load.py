@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from accelsim.explore.serve.arrivals import (
     read_trace,
 )
 from accelsim.explore.serve.batching import Batching
-from accelsim.explore.serve.queue import QueueEngine, run_queue
+from accelsim.explore.serve.queue import QueueEngine, Served, run_queue
 from accelsim.explore.serve.request import ServeRequest
 from accelsim.explore.serve.runs import simulate_services
 from accelsim.explore.serve.search import largest_load
@@ -31,6 +32,8 @@ from accelsim.explore.serve.serving import SchemeServed, Serving
 from accelsim.explore.serve.statistics import summarise
 
 Progress = Callable[[int, int], None]
+Watch = Callable[[str, float, Served], None]
+"""Shown every run of the queue at a rate that is told: scheme, rate, and each request's way."""
 DEFAULT_REQUESTS = 100_000
 MOST_REQUESTS = 10_000_000
 DEFAULT_LOADS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.1)
@@ -89,8 +92,9 @@ def serve(
     force: bool = False,
     inputs: int | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Serving:
-    """Requests come in, are put into batches, and run on a simulated machine, one batch at a time.
+    """Requests come in, are put into batches, and run on a simulated machine, or several, one batch at a time each.
 
     Parameters
     ----------
@@ -100,11 +104,13 @@ def serve(
     demand : Demand, optional
         Requests, rates and target.
     batching : Batching, optional
-        Left out, every request runs alone.
+        Left out, every request runs alone, on one machine.
     inputs : int, optional
         Inputs whose time is taken where it depends on them; left out, all of the workload's data, or 32 drawn ones.
     progress : callable, optional
         Called with the runs done and their number.
+    watch : callable, optional
+        Called with scheme, rate and `Served` of every run of the queue, as for a timeline.
 
     Returns
     -------
@@ -136,22 +142,30 @@ def serve(
         inputs=inputs,
     )
     traffic_of(demand, batching, seed, request)  # a trace that cannot be read is told before anything runs
-    runs = len(batching.run_sizes) * max(1, len(batching.buckets))
-    services = {}
-    for index, scheme in enumerate(schemes):
-
-        def show(done: int, of: int, begun: int = index * runs) -> None:
-            if progress is not None:
-                progress(begun + done, len(schemes) * runs)
-
-        services[scheme] = simulate_services(request, scheme, batching, show)
+    services = _services(request, schemes, batching, progress)
     settings = {
         "hardware": request.hardware.name,
         "workload": request.workload.name or request.workload.kind,
         "engine": engine,
         "values": values,
     }
-    return serve_times(services, demand, batching, seed=seed, settings=settings, request=request)
+    return serve_times(services, demand, batching, seed=seed, settings=settings, request=request, watch=watch)
+
+
+def _services(
+    request: ServeRequest, schemes: Sequence[str], batching: Batching, progress: Progress | None
+) -> dict[str, ServiceTimes]:
+    """Service times of each scheme."""
+    runs = len(batching.run_sizes) * max(1, len(batching.buckets))
+    found: dict[str, ServiceTimes] = {}
+    for scheme in schemes:
+
+        def show(done: int, of: int, begun: int = len(found) * runs) -> None:
+            if progress is not None:
+                progress(begun + done, len(schemes) * runs)
+
+        found[scheme] = simulate_services(request, scheme, batching, show)
+    return found
 
 
 def serve_times(
@@ -162,6 +176,7 @@ def serve_times(
     seed: int = 0,
     settings: dict[str, Any] | None = None,
     request: ServeRequest | None = None,
+    watch: Watch | None = None,
 ) -> Serving:
     """The queue alone, on service times from anywhere: measured on a real machine, or from another simulator.
 
@@ -177,15 +192,18 @@ def serve_times(
         What else the document is to tell.
     request : ServeRequest, optional
         Whose workload limits lengths where there are no buckets.
+    watch : callable, optional
+        As of `serve`.
     """
     traffic = traffic_of(demand, batching, seed, request)
     shares = _shares(traffic, batching)
-    capacities = {scheme: times.capacity_per_s(shares) for scheme, times in services.items()}
+    capacities = {scheme: batching.servers * times.capacity_per_s(shares) for scheme, times in services.items()}
     rates = check_rates(demand.rates) or _default_rates(traffic, demand, max(capacities.values()))
     found = []
     for scheme, times in services.items():
         one = _Loaded(times, traffic, demand, batching, seed, capacities[scheme], request)
-        points = tuple(one.point(rate) for rate in rates)
+        seen = None if watch is None else partial(watch, scheme)
+        points = tuple(one.point(rate, watch=seen) for rate in rates)
         largest = None
         if demand.target_p95_us is not None:
             largest = largest_load(one.point, demand.target_p95_us, capacities[scheme])
@@ -197,6 +215,7 @@ def serve_times(
         "warmup": demand.warmup,
         "queue": demand.queue,
         "batch": batching.batch,
+        "servers": batching.servers,
         "timeout_us": batching.timeout_ps / PS_PER_US,
         "buckets": list(batching.buckets),
         "sizes": list(batching.run_sizes),
@@ -218,13 +237,17 @@ class _Loaded:
     capacity: float
     request: ServeRequest | None
 
-    def point(self, rate: float, times: int = 1) -> dict[str, Any]:
+    def point(
+        self, rate: float, times: int = 1, watch: Callable[[float, Served], None] | None = None
+    ) -> dict[str, Any]:
         """Figures at a rate, with so many times the usual requests; a trace has no more than its own."""
         traffic = self.traffic
         if times > 1 and traffic.kind != "trace":
             more = min(MOST_REQUESTS, times * len(traffic.gaps))
             traffic = traffic_of(self.demand, self.batching, self.seed, self.request, more)
         served = run_queue(traffic.at(rate), self.batching, self.services, seed=self.seed, engine=self.demand.queue)
+        if watch is not None:
+            watch(rate, served)
         figures = summarise(served, self.services.idle_w, self.demand.warmup)
         return {"rate_per_s": rate, "load": rate / self.capacity, **figures}
 
