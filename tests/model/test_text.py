@@ -15,6 +15,9 @@ from tests.model.forward import prepare
 
 SIZES = {"layers": 1, "sequence": 6, "hidden": 16, "heads": 2, "ffn": 24, "vocabulary": 13, "dtype": "fp32"}
 
+ONE = np.asarray([[0, 1]])
+"""One pair of texts."""
+
 
 def text(**changes):
     return TextWorkload(kind="text", name="t", **(SIZES | changes))
@@ -104,6 +107,27 @@ def test_labels_and_scores_are_judged(tmp_path):
     assert -1 <= summary["metric"] <= 1
 
 
+def test_named_pairs_are_judged_like_texts_side_by_side(tmp_path):
+    """Texts that recur are run once, and give what their copies give."""
+    tokens = np.asarray([[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 2]])
+    pairs, scores = np.asarray([[0, 1], [0, 2], [3, 1], [2, 3]]), np.asarray([0.3, 0.9, 0.4, 0.1])
+    workload = text(
+        pooling="mean", data=save(tmp_path, tokens=tokens, lengths=np.full(4, 3), pairs=pairs, scores=scores)
+    )
+    named = run(workload)
+    beside = save(tmp_path, tokens=tokens[pairs.reshape(-1)], lengths=np.full(8, 3), scores=scores)
+    assert named.summary["metric"] == run(text(pooling="mean", data=beside)).summary["metric"]
+    found = read_texts(
+        text(
+            pooling="mean",
+            items=3,
+            data=save(tmp_path, tokens=tokens, lengths=np.full(4, 3), pairs=pairs, scores=scores),
+        )
+    )
+    np.testing.assert_array_equal(found.pairs, pairs[:2])
+    np.testing.assert_array_equal(found.scores, scores[:2])
+
+
 def test_agreement_with_dense_needs_no_labels():
     compared = accelsim.compare(
         "edge_hdp", text(batch=5, pooling="cls", classes=3), schemes=("dense", "hdp"), engine="estimate"
@@ -130,6 +154,26 @@ def test_agreement_with_dense_needs_no_labels():
         ({}, {"labels": np.zeros(3, int)}, "test_labels needs a classifier"),
         ({}, {"scores": np.zeros(1)}, "scored in pairs, and 3 is odd"),
         ({"items": 2}, {"scores": np.asarray([np.nan])}, r"test_scores has shape|test_scores\[0\] is not finite"),
+        (
+            {"items": 2},
+            {"scores": np.ones(1), "pairs": ONE},
+            "there is 1, and a correlation of ranks needs at least two",
+        ),
+        (
+            {},
+            {"scores": np.ones(2), "pairs": np.asarray([[0, 1], [0, 2]])},
+            "all 2 are equal, and a correlation of ranks",
+        ),
+        ({"items": 1}, {"scores": np.ones(1), "pairs": ONE}, "of 1 texts: there is none"),
+        (
+            {},
+            {"scores": np.ones(1), "pairs": ONE + 2},
+            r"test_pairs\[0, 1\] is 3; allowed: 0 to 2 .texts of split test",
+        ),
+        ({}, {"scores": np.ones(2), "pairs": ONE}, r"test_pairs has shape \[1, 2\], the texts need \[2, 2\]"),
+        ({}, {"scores": np.ones(1), "pairs": ONE + 0.5}, "test_pairs must hold whole numbers"),
+        ({}, {"pairs": ONE}, "test_pairs needs test_scores"),
+        ({"classes": 1}, {"scores": np.ones(3), "pairs": ONE}, "test_pairs compares vectors of texts"),
         ({"items": 4}, {}, "has 3 texts, workload.items asks for 4"),
     ],
 )
