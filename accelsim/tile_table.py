@@ -53,7 +53,7 @@ def _cells(kernel: KernelRun, plan: GemmPlan, gpu: Gpu, side: int) -> pd.DataFra
     cells = rows * columns
 
     def summed(values: NDArray[np.generic]) -> NDArray[np.float64]:
-        return np.bincount(cell, weights=np.asarray(values, np.float64), minlength=cells)
+        return np.bincount(cell, weights=np.asarray(values, np.float64), minlength=cells).astype(np.float64)
 
     def least(values: NDArray[np.int64], most: bool = False) -> NDArray[np.int64]:
         found = np.full(cells, -1 if most else np.iinfo(np.int64).max, np.int64)

@@ -56,7 +56,8 @@ def stacked(
     named : callable
         A part's name as a reader sees it.
     """
-    names = list(dict.fromkeys(name for stack in stacks for name, value in stack.parts.items() if value > 0))
+    filled = {name for stack in stacks for name, value in stack.parts.items() if value > 0}
+    names = [name for name in dict.fromkeys(name for stack in stacks for name in stack.parts) if name in filled]
     found = colour_of(names, dict(colours))
     looks = _looks(names, found, hatches or {})
     ends = [stack.ends[1] for stack in stacks if stack.ends]
@@ -147,11 +148,11 @@ def timeline(result: Result) -> Bars | None:
     bars = []
     for device, rows in kernels.groupby("device", sort=False):
         pieces = []
-        for row in rows.itertuples():
-            start, end = scale.place(float(row.begin_us)), scale.place(float(row.end_us))
-            took = float(row.end_us) - float(row.begin_us)
-            tip = f"{row.name}\n{amount(took)} us, from {amount(float(row.begin_us))} to {amount(float(row.end_us))} us"
-            pieces.append(Piece(start, round(end - start, 2), colours[str(row.part)], "", tip))
+        columns = (rows["name"], rows["part"], rows["begin_us"].astype(float), rows["end_us"].astype(float))
+        for name, part, begin, end in zip(*columns, strict=True):
+            tip = f"{name}\n{amount(end - begin)} us, from {amount(begin)} to {amount(end)} us"
+            start, width = scale.place(begin), round(scale.place(end) - scale.place(begin), 2)
+            pieces.append(Piece(start, width, colours[str(part)], "", tip))
         busy = float((rows["end_us"] - rows["begin_us"]).sum())
         bars.append(Bar(label_of(str(device)), f"{amount(busy)} us", pieces))
     keys = [Key(label_of(name), colour) for name, colour in colours.items()]

@@ -139,8 +139,13 @@ class HeatMap:
     across: str
     down: str
     unit: str
-    low: str
     high: str
+    """Number of the strongest colour; the weakest is 0."""
+
+    @property
+    def height(self) -> int:
+        """Of the figure in pixels: less for few rows."""
+        return min(210, max(44, 16 * self.rows))
 
 
 @dataclass(frozen=True)

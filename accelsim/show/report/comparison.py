@@ -10,15 +10,15 @@ from accelsim.show.report.blocks import Note, Page, Scatter, Section
 from accelsim.show.report.scatter import Point, pareto
 from accelsim.show.report.sections import energy_section, interval_text, kernel_section, tile_section, time_section
 from accelsim.show.report.settings import config_section, facts
-from accelsim.show.report.tables import Column, table
+from accelsim.show.report.tables import Column, label, table
 from accelsim.show.style import label_of
 
 _COLUMNS = (
-    Column("scheme", "scheme", label_of, False),
+    Column("scheme", "scheme", label, False),
     Column("latency (us)", "latency_us", amount),
     Column("80 % interval (us)", "interval"),
     Column("speed-up", "speedup", lambda value: f"{amount(value, 3)}x"),
-    Column("its interval", "speedup_interval"),
+    Column("interval of it", "speedup_interval"),
     Column("attention speed-up", "attention_speedup", lambda value: f"{amount(value, 3)}x"),
     Column("energy (uJ)", "energy_uj", amount),
     Column("MACs done", "effectual_macs", count),
@@ -99,8 +99,8 @@ def _chart(title: str, rows: Sequence[Mapping[str, Any]], key: str, axis: str, s
     for row in rows:
         if row[key] is None:
             continue
-        label, quantity = label_of(row["scheme"]), axis.split(" (")[0]
+        named, quantity = label_of(row["scheme"]), axis.split(" (")[0]
         unit = axis.rpartition("(")[2].rstrip(")")
-        tip = f"{label}\n{amount(row['latency_us'])} us\n{quantity} {amount(float(size * row[key]))} {unit}"
-        points.append(Point(row["latency_us"], float(size * row[key]), label, tip, label))
+        tip = f"{named}\n{amount(row['latency_us'])} us\n{quantity} {amount(float(size * row[key]))} {unit}"
+        points.append(Point(row["latency_us"], float(size * row[key]), named, tip, named))
     return pareto(title, points, "latency (us)", axis, more_is_better=more)

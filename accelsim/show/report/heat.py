@@ -35,21 +35,20 @@ def heat_map(
         What runs to the right, and what down.
     unit : str
     whole : float, optional
-        Colours span from 0 to this; left out, from the smallest to the largest number.
+        Colours span from 0 to this; left out, to the largest number.
     """
     there = cells[np.isfinite(cells)]
-    low, high = (0.0, whole) if whole is not None else (float(there.min()), float(there.max()))
-    span = high - low or 1.0
+    high = (float(there.max()) if whole is None else whole) or 1.0
     paths: dict[int, list[str]] = {}
     for row, column in np.argwhere(np.isfinite(cells)):
-        level = min(_LEVELS - 1, int(_LEVELS * (cells[row, column] - low) / span))
+        level = min(_LEVELS - 1, int(_LEVELS * cells[row, column] / high))
         paths.setdefault(level, []).append(f"M{column} {row}h1v1h-1z")
     rows, columns = cells.shape
     values = [
         text(row, column) if math.isfinite(cells[row, column]) else "" for row, column in np.ndindex(rows, columns)
     ]
     found = [(f"l{level}", "".join(parts)) for level, parts in sorted(paths.items())]
-    return HeatMap(title, rows, columns, found, "|".join(values), *axes, unit, amount(low, 3), amount(high, 3))
+    return HeatMap(title, rows, columns, found, "|".join(values), *axes, unit, amount(high, 3))
 
 
 def product_maps(result: Result, most: int) -> tuple[list[HeatMaps], int]:
@@ -134,7 +133,7 @@ def _heads_note(mask: NDArray[np.bool_]) -> str:
 
 
 def _block_map(mask: NDArray[np.bool_]) -> HeatMap:
-    density = 100 * cell_density(mask.mean(axis=0), _SIDE)  # type: ignore[arg-type]
+    density = 100 * cell_density(mask.mean(axis=0), _SIDE)
     rows, columns = mask.shape[1:]
     steps = -(-rows // _SIDE), -(-columns // _SIDE)
 
@@ -147,7 +146,7 @@ def _block_map(mask: NDArray[np.bool_]) -> HeatMap:
 
 
 def _head_map(mask: NDArray[np.bool_]) -> HeatMap:
-    density = 100 * cell_density(mask.mean(axis=2), _SIDE)  # type: ignore[arg-type]
+    density = 100 * cell_density(mask.mean(axis=2), _SIDE)
     heads, rows = mask.shape[:2]
     steps = -(-heads // _SIDE), -(-rows // _SIDE)
 

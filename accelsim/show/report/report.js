@@ -43,6 +43,9 @@
   // Arrow keys step through the marks of a figure.
   for (const figure of document.querySelectorAll("[data-steps]")) {
     const marks = [...figure.querySelectorAll("[data-mark]")];
+    if (figure.classList.contains("scatter")) {
+      marks.sort((one, other) => parseFloat(one.getAttribute("x")) - parseFloat(other.getAttribute("x")));
+    }
     let now = -1;
     const leave = () => {
       marks[now]?.classList.remove("on");

@@ -80,11 +80,11 @@ def pareto(title: str, points: Sequence[Point], x_axis: str, y_axis: str, *, mor
     best = sorted({(across.place(xs[i]), up.place(ys[i])) for i in np.flatnonzero(front)})
     steps = [(one[0], other[1]) for one, other in zip(best[1:], best, strict=False)]
     line = [place for pair in zip(best, [*steps, best[-1]], strict=True) for place in pair]
-    keys = [Key(label_of(name), colour, marker=marker) for name, (colour, marker) in looks.items() if name]
+    keys = [Key(name, colour, marker=marker) for name, (colour, marker) in looks.items() if name]
     note = f"Outlined: {len(best)} that no other point beats in both."
     if len(chosen) < len(points):
         note += f" Drawn are these and an even choice of the others, {len(chosen):,} of {len(points):,} points."
-    keys = keys if len(keys) > 1 else []
+    keys = [] if len(keys) < 2 or all(point.label for point in points) else keys
     lines = [Line(line, "front-line")]
     return Scatter(title, x_axis, y_axis, across.ticks(), up.ticks(), _together(marks), lines, keys, note)
 
@@ -95,12 +95,12 @@ def _mark(point: Point, across: Scale, up: Scale, looks: Mapping[str, tuple[str,
 
 
 def _together(marks: Sequence[Mark]) -> list[Mark]:
-    """Marks from left to right; each of several in one place tells of all of them, since one hides the others."""
+    """Marks, those of a front on top; each of several in one place tells of all, since one hides the others."""
     places: dict[tuple[float, float], list[str]] = {}
     for mark in marks:
         places.setdefault((mark.x, mark.y), []).append(mark.tip)
     found = []
-    for mark in sorted(marks, key=lambda mark: (mark.x, mark.y)):
+    for mark in sorted(marks, key=lambda mark: (mark.front, mark.x, mark.y)):
         tips = places[mark.x, mark.y]
         more = [f"and {len(tips) - _TOLD} more here"] if len(tips) > _TOLD else []
         found.append(replace(mark, tip="\n\n".join([*tips[:_TOLD], *more])))

@@ -13,13 +13,12 @@ from accelsim.show.report.bars import Stack, stacked, timeline, waterfall
 from accelsim.show.report.blocks import Bars, Folded, Heading, Note, Section
 from accelsim.show.report.heat import attention_maps, cells_of, product_maps
 from accelsim.show.report.scatter import roofline
-from accelsim.show.report.tables import Column, Table, table
+from accelsim.show.report.tables import Column, Table, label, table
 from accelsim.show.style import DARK, label_of
 
 _UNIT = "attention_unit"
 _PRODUCTS = 12
 """Products whose maps a page draws, over all results."""
-_TEXT = {"number": False}
 
 
 def interval_text(row: dict[str, object] | Result) -> str:
@@ -76,17 +75,18 @@ def _causes(found: Sequence[Explanation]) -> Table:
     """Time and share by cause."""
     stacks = [{str(row["cause"]): row for row in one.stack_rows()} for one in found]
     causes = ordered(cause for stack in stacks for cause in stack)
-    columns, many = [Column("cause", "cause", **_TEXT)], len(found) > 1
+    columns, many = [Column("cause", "cause", number=False)], len(found) > 1
     for one in found:
         prefix = f"{label_of(one.result.scheme)} " if many else "time "
         columns.append(Column(f"{prefix}(us)", f"{one.result.scheme}.time", amount))
         columns += [] if many else [Column("share (%)", f"{one.result.scheme}.share", _two)]
-    columns.append(Column("what it is", "meaning", **_TEXT))
+    columns.append(Column("what it is", "meaning", number=False))
     rows = []
     for cause in causes:
-        row: dict[str, object] = {"cause": _cause_label(cause), "meaning": MEANINGS.get(cause, "")}
+        row: dict[str, object] = {"cause": _cause_label(cause)}
         for one, stack in zip(found, stacks, strict=True):
             if cause in stack:
+                row["meaning"] = stack[cause]["meaning"]
                 row[f"{one.result.scheme}.time"] = stack[cause]["time_us"]
                 row[f"{one.result.scheme}.share"] = stack[cause]["share_percent"]
         rows.append(row)
@@ -112,18 +112,18 @@ def _losses_title(one: Explanation, found: Waterfall) -> str:
 
 def _losses(found: Waterfall) -> Table:
     columns = [
-        Column("step", "loss", label_of, False),
+        Column("step", "loss", label, False),
         Column("time (us)", "time_us", _signed),
         Column("reached (us)", "reached_us", amount),
         Column("speed-up without it", "speedup_without", lambda value: f"{amount(value, 3)}x"),
-        Column("what it is", "meaning", **_TEXT),
+        Column("what it is", "meaning", number=False),
     ]
     ideal = {"loss": "ideal", "reached_us": found.ideal_ps / 1e6, "meaning": "dense time of what is left"}
     return table("", columns, [ideal, *found.rows()])
 
 
 def _resources(one: Explanation) -> object:
-    columns = [Column("unit", "unit", label_of, False), Column("device", "device", label_of, False)]
+    columns = [Column("unit", "unit", label, False), Column("device", "device", label, False)]
     columns += [Column("busy (us)", "busy_us", amount), Column("of the latency (%)", "utilisation_percent", _two)]
     return table("How busy units were", columns, _records(one.result.units))
 
@@ -147,15 +147,15 @@ def kernel_section(results: Sequence[Result]) -> Section:
         for one in found
         for row in one.kernel_rows()
     ]
-    columns = [Column("kernel", "name", **_TEXT)]
-    columns += [Column("scheme", "scheme", label_of, False)] if many else []
+    columns = [Column("kernel", "name", number=False)]
+    columns += [Column("scheme", "scheme", label, False)] if many else []
     columns += [
-        Column("device", "device", label_of, False),
-        Column("part", "part", label_of, False),
+        Column("device", "device", label, False),
+        Column("part", "part", label, False),
         Column("time (us)", "time_us", amount),
         Column("share (%)", "share_percent", _two),
         Column("mostly", "largest_cause", lambda cause: _cause_label(str(cause)), False),
-        Column("roof", "bound", label_of, False),
+        Column("roof", "bound", label, False),
         Column("of the roof (%)", "attained_percent", lambda value: amount(value, 3)),
         Column("FLOP/B", "intensity_flop_per_byte", lambda value: amount(value, 3)),
     ]
@@ -189,27 +189,27 @@ def energy_section(results: Sequence[Result]) -> Section:
     stacks = [
         Stack(
             label_of(result.scheme),
-            {name: group[name] / size for name in order if group.get(name)},
+            {name: group.get(name, 0.0) / size for name in order},
             f"{amount(sum(group.values()) / size)} {unit}",
         )
         for result, group in zip(results, groups, strict=True)
     ]
     blocks: list[object] = [_actions(results)]
     if largest > 0:
-        label = "Energy by what it went to"
-        blocks.insert(0, stacked(stacks, ENERGY_COLOURS, axis=f"energy ({unit})", unit=unit, label=label, named=str))
+        shown = "Energy by what it went to"
+        blocks.insert(0, stacked(stacks, ENERGY_COLOURS, axis=f"energy ({unit})", unit=unit, label=shown, named=str))
     return Section("energy", "Energy", blocks, "Counts of actions times the energy of each; leakage times time.")
 
 
 def _actions(results: Sequence[Result]) -> Table:
     many = len(results) > 1
-    columns = [Column("component", "component", label_of, False), Column("action", "action", label_of, False)]
+    columns = [Column("component", "component", label, False), Column("action", "action", label, False)]
     for result in results:
         columns += [] if many else [Column("count", "count", count)]
         title = f"{label_of(result.scheme)} (uJ)" if many else "energy (uJ)"
         columns.append(Column(title, f"{result.scheme}.energy", amount))
         columns += [] if many else [Column("share", f"{result.scheme}.share", percent)]
-    columns.append(Column("source of the energy of one", "source", **_TEXT))
+    columns.append(Column("source of the energy of one", "source", number=False))
     rows: dict[tuple[str, str], dict[str, object]] = {}
     for result in results:
         total = result.value("energy_uj")
@@ -238,7 +238,7 @@ def tile_section(results: Sequence[Result]) -> Section | None:
     if not blocks:
         return None
     lead = (
-        f"Darker is more: {cells:,} cells, each an output tile of a product or several neighbours, a rectangle of its "
-        "weights, or blocks of attention. Columns of tile-wise products are the kept ones."
+        f"The stronger the colour, the more: {cells:,} cells, each an output tile of a product or several neighbours, "
+        "a rectangle of its weights, or blocks of attention. Columns of tile-wise products are the kept ones."
     )
     return Section("tiles", "Tiles", blocks, lead)

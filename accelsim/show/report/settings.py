@@ -23,7 +23,9 @@ def config_section(results: Sequence[Result]) -> Section:
         columns += [Column(result.scheme, result.scheme, number=False) for result in results]
         blocks.append(table("Where the schemes' settings differ", columns, changed))
     columns = [Column(title, title, number=False) for title in ("setting", "value", "source")]
-    rows = [dict(zip(("setting", "value", "source"), row, strict=True)) for row in _settings(config)]
+    rows: list[dict[str, object]] = [
+        {"setting": path, "value": value, "source": source} for path, value, source in _settings(config)
+    ]
     title = f"All settings{f' of {first.scheme}' if len(results) > 1 else ''} with their sources"
     blocks.append(Folded(f"{title} ({len(rows)})", [table("", columns, rows)]))
     text = json.dumps(first.provenance, indent=2, ensure_ascii=False)

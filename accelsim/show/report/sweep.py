@@ -12,7 +12,7 @@ from accelsim.results.tables import plain, records
 from accelsim.show.report.blocks import Card, Cards, Code, Note, Page, Scatter, Section
 from accelsim.show.report.scatter import Point, pareto, unbeaten
 from accelsim.show.report.sections import interval_text
-from accelsim.show.report.tables import Column, Table, table
+from accelsim.show.report.tables import Column, Table, label, table
 
 ROWS = 10_000
 """Points that the table holds; of more, those that no other one beats and an even choice of the rest."""
@@ -61,10 +61,10 @@ def sweep_page(
     if len(failed):
         sections.append(Section("failed", "Points that failed", [_failures(failed, varied)]))
     sections.append(_provenance(identity))
-    shown = [("hardware", "hardware"), ("workload", "workload"), ("scheme", "scheme"), ("engine", "engine")]
-    facts = [(label, str(identity[key])) for label, key in (*shown, ("accelsim", "accelsim")) if key in identity]
-    subject = f"Simulated sweep {name} over {', '.join(varied)}"
-    return Page(title or _title(name, axes, identity), subject, facts, sections)
+    shown = ("hardware", "workload", "scheme", "engine", "accelsim")
+    facts = [(key, str(identity[key])) for key in shown if key in identity and key not in axes]
+    subject = f"Simulated sweep over {', '.join(varied)}"
+    return Page(title or _title(name, axes, identity), subject, [("sweep", name), *facts], sections)
 
 
 def _title(name: str, axes: Sequence[str], identity: Mapping[str, Any]) -> str:
@@ -81,11 +81,11 @@ def _summary(points: pd.DataFrame, good: pd.DataFrame, axes: Sequence[str]) -> S
     cards = [Card("Points", f"{len(points):,}", "", f"{failed:,} failed" if failed else "none failed")]
     best = [("Fastest", "latency_us", "us", False), ("Least energy", "energy_uj", "uJ", False)]
     best += [("Highest accuracy", "accuracy", "", True)] if _varies(good, "accuracy") else []
-    for label, key, unit, more in best:
+    for title, key, unit, more in best:
         if key in good and good[key].notna().any():
-            row = good.loc[good[key].idxmax() if more else good[key].idxmin()]
+            row = good.iloc[int(good[key].argmax() if more else good[key].argmin())]
             shown = amount(float(row[key])) if unit else percent(float(row[key]))
-            cards.append(Card(label, shown, unit, _where(row, axes)))
+            cards.append(Card(title, shown, unit, _where(row, axes)))
     if len(good) > 1:
         low, high = float(good["latency_us"].min()), float(good["latency_us"].max())
         cards.append(Card("Slowest over fastest", f"{amount(high / low, 3)}x"))
@@ -139,11 +139,15 @@ def _chart(
     found = []
     for row in some.to_dict("records"):
         y = size * float(row[key])
-        name = "" if by is None else f"{by.rpartition('.')[2]} {_value(row[by])}"
+        name = "" if by is None else _series_name(by, row[by])
         settings = "\n".join(f"{path.rpartition('.')[2]} {_value(row[path])}" for path in axes)
         tip = f"{amount(float(row['latency_us']))} us\n{short} {amount(y)} {unit}\n{settings}"
         found.append(Point(float(row["latency_us"]), y, name, tip))
     return pareto(title, found, "latency (us)", axis, more_is_better=more)
+
+
+def _series_name(axis: str, value: object) -> str:
+    return label(value) if axis == "scheme" else f"{axis.rpartition('.')[2]} {_value(value)}"
 
 
 def _points_table(points: pd.DataFrame, axes: Sequence[str]) -> Table:
@@ -151,12 +155,16 @@ def _points_table(points: pd.DataFrame, axes: Sequence[str]) -> Table:
     rows = records(chosen)
     for row in rows:
         row["interval"] = interval_text(row) or None
-    columns = [Column(axis, axis, _value) for axis in axes]
+    columns = _axis_columns(axes)
     columns += [
         column for column in _QUANTITIES if column.key not in axes and any(row.get(column.key) for row in rows[:ROWS])
     ]
-    columns += [Column("failed with", "error", number=False)] if points["error"].notna().any() else []
     return table("", columns, rows, note)
+
+
+def _axis_columns(axes: Sequence[str]) -> list[Column]:
+    """Columns of axes, whose paths may be broken after a dot."""
+    return [Column(axis.replace(".", ".\u200b"), axis, _value) for axis in axes]
 
 
 def _chosen(points: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -168,7 +176,9 @@ def _chosen(points: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     )
     best = np.zeros(len(points), bool)
     if known.any():
-        best[np.flatnonzero(known)] = unbeaten(points.loc[known, "latency_us"], points.loc[known, "energy_uj"])
+        best[np.flatnonzero(known)] = unbeaten(
+            *(points.loc[known, key].tolist() for key in ("latency_us", "energy_uj"))
+        )
     others = np.flatnonzero(~best)
     room = max(0, ROWS - int(best.sum()))
     even = others[np.linspace(0, len(others) - 1, room).astype(int)]
@@ -181,7 +191,7 @@ def _chosen(points: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def _failures(failed: pd.DataFrame, axes: Sequence[str]) -> Table:
-    columns = [*(Column(axis, axis, _value) for axis in axes), Column("failed with", "error", number=False)]
+    columns = [*_axis_columns(axes), Column("failed with", "error", number=False)]
     return table("", columns, records(failed.iloc[:ROWS]))
 
 

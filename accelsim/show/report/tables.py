@@ -5,11 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from accelsim.results.tables import plain
+from accelsim.show.style import label_of
 
 PAGE = 100
 """Rows that stand on the page; the script turns to further ones."""
 
 Show = Callable[[object], str]
+
+
+def label(value: object) -> str:
+    """A name as a reader sees it (`accelsim.show.style.label_of`)."""
+    return label_of(str(value))
 
 
 @dataclass(frozen=True)
