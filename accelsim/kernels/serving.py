@@ -1,10 +1,11 @@
-"""One server that takes requests in batches: the compiled queue. Its specification is `accelsim.explore.serve.twin`.
+"""Servers that take requests in batches from one queue, compiled. Its specification is `accelsim.explore.serve.twin`.
 
 Rules, in the order in which they hold:
 
-1. Requests that arrive on a tick are there before the server decides on that tick.
+1. Requests that arrive on a tick are there, and servers that end on it are idle, before anything is decided on it.
 2. A bucket is ready when it holds a full batch, or its oldest request has waited for the timeout.
-3. An idle server takes the ready bucket with the oldest request, and from it as many requests as wait, up to a batch.
+3. While a server is idle and a bucket ready, the one with the oldest request is served: as many of its requests as
+   wait, up to a batch. Servers are alike, so that it does not matter which one takes it.
 """
 
 import numpy as np
@@ -27,6 +28,7 @@ def serve_batches(
     first: Ints,
     count: Ints,
     outcomes: Ints,
+    servers: int,
 ) -> tuple[Ints, Ints, Ints]:
     """Serve requests, batch by batch.
 
@@ -39,11 +41,12 @@ def serve_batches(
     draws : float64 [requests]
         From 0 up to but without 1: that of a batch's oldest request chooses the batch's outcome.
     batch, timeout : int
-        Largest batch, and picoseconds that a request waits for others while the server is idle.
+        Largest batch, and picoseconds that a request waits for others while a server is idle.
     first, count : int64 [batch + 1, buckets]
         Where the outcomes of a size and bucket begin, and how many there are.
     outcomes : int64 [outcomes]
         Picoseconds of service, positive.
+    servers : int
 
     Returns
     -------
@@ -62,8 +65,11 @@ def serve_batches(
     tail = head.copy()
     batch_of = np.empty(requests, np.int64)
     starts, chosen = np.empty(requests, np.int64), np.empty(requests, np.int64)
+    free = np.zeros(servers, np.int64)
     now, arrived, served, batches = 0, 0, 0, 0
     while served < requests:
+        server = np.argmin(free)
+        now = max(now, free[server])
         while arrived < requests and times[arrived] <= now:
             tail[buckets[arrived]] += 1
             arrived += 1
@@ -91,5 +97,5 @@ def serve_batches(
         head[bucket] += size
         served += size
         batches += 1
-        now += int(outcomes[choice])
+        free[server] = now + outcomes[choice]
     return batch_of, starts[:batches].copy(), chosen[:batches].copy()

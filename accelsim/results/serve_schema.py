@@ -55,7 +55,7 @@ _SERVING: dict[str, Any] = {
     "values": {"type": "boolean"},
     "arrivals": {"enum": ["poisson", "even", "trace"]},
     "queue": {"enum": ["compiled", "simpy"]},
-    **dict.fromkeys(("requests", "batch", "seed"), _COUNT),
+    **dict.fromkeys(("requests", "batch", "servers", "seed"), _COUNT),
     **dict.fromkeys(("warmup", "timeout_us"), _AMOUNT),
     **dict.fromkeys(("buckets", "sizes"), _COUNTS),
     "target_p95_us": _OPTIONAL_AMOUNT,

@@ -38,6 +38,23 @@ def test_json_is_one_document_of_the_schema(capsys: pytest.CaptureFixture[str]) 
         assert [(row["size"], row["bucket"]) for row in scheme["services"]] == [(1, 64), (1, 128), (2, 64), (2, 128)]
 
 
+def test_several_machines_serve_more(capsys: pytest.CaptureFixture[str]) -> None:
+    found = []
+    for servers in (1, 3):
+        assert main([*FEW, "--rate", "8000", "--servers", str(servers), "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        jsonschema.validate(document, SERVE_SCHEMA)
+        assert document["servers"] == servers
+        found.append((document["schemes"][0]["capacity_per_s"], document["points"][0]))
+    assert found[1][0] == pytest.approx(3 * found[0][0])
+    assert found[1][1]["load"] == pytest.approx(found[0][1]["load"] / 3)
+    assert found[1][1]["mean_wait_us"] < found[0][1]["mean_wait_us"]
+    assert main([*FEW, "--rate", "8000", "--servers", "2"]) == 0
+    assert "bert_tiny on 2 x a100_hdp" in capsys.readouterr().out
+    assert main([*FEW, "--servers", "0"]) == 2
+    assert "servers 0: allowed: 1 to 1024" in capsys.readouterr().err
+
+
 def test_folder_holds_tables_and_figure_and_equal_runs_are_equal(tmp_path: Path) -> None:
     words = [*FEW, "--rate", "2000,20000", "--quiet", "--out"]
     folders = [tmp_path / "one", tmp_path / "two"]

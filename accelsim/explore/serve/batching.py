@@ -1,4 +1,4 @@
-"""How requests are put together: largest batch, how long the first waits for others, and buckets of length."""
+"""How requests are put together (largest batch, wait of the first for others, buckets), for how many machines."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from accelsim.errors import ConfigError
 
 MAX_BATCH = 65536
+MAX_SERVERS = 1024
 
 
 @dataclass(frozen=True)
 class Batching:
-    """Rules of a server (`accelsim.kernels.serving` lists them in order).
+    """Rules of servers (`accelsim.kernels.serving` lists them in order).
 
     Raises
     ------
@@ -24,15 +25,19 @@ class Batching:
     batch: int = 1
     """Requests that run together at most."""
     timeout_ps: int = 0
-    """How long a request waits for others while the server is idle; 0 starts with whatever waits."""
+    """How long a request waits for others while a server is idle; 0 starts with whatever waits."""
     buckets: tuple[int, ...] = ()
     """Lengths that requests are padded to, ascending; empty when all requests have one length."""
     sizes: tuple[int, ...] = ()
     """Sizes that batches are padded to, ascending and up to `batch`; empty for every size."""
+    servers: int = 1
+    """Equal machines that take batches from one queue, one batch at a time each."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch <= MAX_BATCH:
             raise ConfigError(f"batch {self.batch}: allowed: 1 to {MAX_BATCH}")
+        if not 1 <= self.servers <= MAX_SERVERS:
+            raise ConfigError(f"servers {self.servers}: allowed: 1 to {MAX_SERVERS}")
         if self.timeout_ps < 0:
             raise ConfigError(f"timeout {self.timeout_ps} ps: needs to be at least 0")
         for what, given in (("buckets", self.buckets), ("sizes", self.sizes)):

@@ -33,6 +33,8 @@ class Served:
     """[batches]"""
     batch_energies_uj: NDArray[np.float64]
     """[batches]"""
+    servers: int = 1
+    """Machines that ran them."""
 
     @property
     def starts_ps(self) -> Ints:
@@ -89,11 +91,12 @@ def run_queue(
     draws = np.random.default_rng((seed, 2)).random(len(buckets))
     rules = (arrivals.times_ps, buckets, draws, batching.batch, batching.timeout_ps)
     if engine == "simpy":
-        batch_of, starts, chosen = serve_batches_simpy(*rules, services)
+        batch_of, starts, chosen = serve_batches_simpy(*rules, services, batching.servers)
     else:
-        batch_of, starts, chosen = serve_batches(*rules, services.first, services.count, services.outcomes_ps)
+        table = (services.first, services.count, services.outcomes_ps)
+        batch_of, starts, chosen = serve_batches(*rules, *table, batching.servers)
     ends = starts + services.outcomes_ps[chosen]
-    return Served(arrivals.times_ps, batch_of, starts, ends, services.energies_uj[chosen])
+    return Served(arrivals.times_ps, batch_of, starts, ends, services.energies_uj[chosen], batching.servers)
 
 
 def lindley(times: Ints, services: Ints) -> Ints:

@@ -22,8 +22,9 @@ class SchemeServed:
 
     scheme: str
     capacity_per_s: float
-    """Requests a second that full batches get through."""
+    """Requests a second that full batches get through, on all machines."""
     idle_w: float
+    """Power of a machine between batches."""
     services: tuple[dict[str, Any], ...]
     """A row for each size and bucket (`ServiceTimes.records`)."""
     points: tuple[dict[str, Any], ...]

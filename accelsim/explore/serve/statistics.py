@@ -83,7 +83,7 @@ def summarise(served: Served, idle_w: float = 0.0, warmup: float = 0.1) -> dict[
     ----------
     served : Served
     idle_w : float
-        Power between batches.
+        Power of a machine between batches.
     warmup : float
         Share of the requests, from the first, that do not count.
 
@@ -100,9 +100,10 @@ def summarise(served: Served, idle_w: float = 0.0, warmup: float = 0.1) -> dict[
     busy = _inside(served.batch_starts_ps, served.batch_ends_ps, window)
     done = int(((ends > window.begin_ps) & (ends <= window.end_ps)).sum())
     length = window.end_ps - window.begin_ps
+    offered = length * served.servers
     durations = served.batch_ends_ps - served.batch_starts_ps
     spent = float((served.batch_energies_uj * (busy / durations)).sum())
-    idle = idle_w * (length - int(busy.sum())) / PS_PER_US
+    idle = idle_w * (offered - int(busy.sum())) / PS_PER_US
     counted = np.bincount(served.batch_of[window.first :], minlength=len(durations)) > 0
     sizes = served.batch_sizes[counted]
     requests = len(latencies)
@@ -120,7 +121,7 @@ def summarise(served: Served, idle_w: float = 0.0, warmup: float = 0.1) -> dict[
         "p95_wait_us": float(np.percentile(waits, 95)),
         "queue_length": float(_inside(arrivals, starts, window).sum()) / length,
         "queue_max": _longest(arrivals, starts, window),
-        "utilisation": float(busy.sum()) / length,
+        "utilisation": float(busy.sum()) / offered,
         "batch_mean": float(sizes.mean()),
         "energy_per_request_uj": (spent + idle) / done if done else None,
         "idle_energy_per_request_uj": idle / done if done else None,

@@ -1,6 +1,7 @@
 """The queue: rules, both engines alike, and what queueing theory knows exactly."""
 
 from dataclasses import replace
+from math import factorial
 
 import numpy as np
 import pytest
@@ -12,7 +13,16 @@ from accelsim.explore.serve import Arrivals, Batching, ServiceTimes, run_queue
 from accelsim.explore.serve.arrivals import PS_PER_SECOND, drawn
 from accelsim.explore.serve.queue import Served, lindley
 from accelsim.explore.serve.statistics import batch_means
-from accelsim.explore.serve.theory import md1_mean_wait, md1_wait_cdf, md1_wait_quantile, mg1_mean_wait
+from accelsim.explore.serve.theory import (
+    erlang_c,
+    md1_mean_wait,
+    md1_wait_cdf,
+    md1_wait_quantile,
+    mdc_mean_wait,
+    mg1_mean_wait,
+    mmc_mean_wait,
+    mmc_wait_quantile,
+)
 
 PS = 1e-6
 """Microseconds in a picosecond."""
@@ -38,7 +48,7 @@ def _cases(draw: st.DrawFn) -> tuple[Arrivals, Batching, ServiceTimes]:
     lengths = draw(st.lists(st.integers(1, buckets), min_size=count, max_size=count))
     outcomes = st.lists(st.integers(1, 12), min_size=1, max_size=3)
     services = _times({(size, kind): draw(outcomes) for size in range(1, batch + 1) for kind in range(buckets)})
-    rules = Batching(batch, draw(st.integers(0, 15)), tuple(range(1, buckets + 1)))
+    rules = Batching(batch, draw(st.integers(0, 15)), tuple(range(1, buckets + 1)), servers=draw(st.integers(1, 3)))
     return Arrivals(np.cumsum(np.asarray(gaps, np.int64)), np.asarray(lengths, np.int64)), rules, services
 
 
@@ -60,14 +70,15 @@ def test_nothing_is_lost_and_rules_hold(case: tuple[Arrivals, Batching, ServiceT
     assert sizes.min() >= 1
     assert sizes.max() <= rules.batch
     assert (served.starts_ps >= arrivals.times_ps).all()
-    assert (served.batch_starts_ps[1:] >= served.batch_ends_ps[:-1]).all()
+    assert (np.diff(served.batch_starts_ps) >= 0).all()
     for kind in range(services.buckets):
         assert (np.diff(served.batch_of[buckets == kind]) >= 0).all()
     for index in range(len(sizes)):
         inside = np.flatnonzero(served.batch_of == index)
         assert len(set(buckets[inside])) == 1
         start = served.batch_starts_ps[index]
-        idle_from = 0 if index == 0 else served.batch_ends_ps[index - 1]
+        idle_from = sorted([0] * rules.servers + served.batch_ends_ps[:index].tolist())[-rules.servers]
+        assert start >= idle_from
         # A batch that is not full starts once its oldest request has waited for the timeout, or later when busy.
         if len(inside) < rules.batch:
             assert start >= arrivals.times_ps[inside[0]] + rules.timeout_ps
@@ -157,6 +168,55 @@ def test_mean_wait_is_that_of_theory(load: float, requests: int, outcomes: np.nd
         assert tail is not None
         expected = mean * md1_wait_quantile(load, 0.95)
         assert 0.98 * expected < tail[0] < tail[1] < 1.02 * expected
+
+
+QUANTILES = -100.0 * np.log1p(-(np.arange(20_000) + 0.5) / 20_000)
+"""As many draws of an exponential time of 100, all equally likely: their mean lies 3e-5 below it."""
+
+
+@pytest.mark.parametrize("load", [0.5, 0.8])
+@pytest.mark.parametrize("servers", [2, 4])
+@pytest.mark.parametrize("kind", ["M/D/c", "M/M/c"])
+def test_several_servers_wait_as_theory_says(load: float, servers: int, kind: str) -> None:
+    """The exact mean, and p95 of M/M/c, lie in the 95 % interval, whose half width is at most 4 %."""
+    outcomes = np.asarray([100.0]) if kind == "M/D/c" else QUANTILES
+    arrivals = drawn("poisson", 1_000_000, 0).at(load * servers * 1e6 / 100.0)
+    served = run_queue(arrivals, Batching(servers=servers), ServiceTimes.from_arrays({(1, 0): outcomes}))
+    waits = ((served.starts_ps - served.arrivals_ps) * PS)[50_000:]
+    exact = (mdc_mean_wait if kind == "M/D/c" else mmc_mean_wait)(load, servers, 100.0)
+    expected = [(exact, batch_means(waits))]
+    if kind == "M/M/c":
+        expected.append((100.0 * mmc_wait_quantile(load, servers, 0.95), batch_means(waits, 95)))
+    for number, interval in expected:
+        assert interval is not None
+        assert interval[0] < number < interval[1]
+        assert interval[1] - interval[0] < 0.08 * number
+
+
+@pytest.mark.parametrize("load", [0.1, 0.5, 0.8, 0.95])
+def test_one_of_several_servers_is_one_server(load: float) -> None:
+    assert mdc_mean_wait(load, 1, 7.0) == pytest.approx(md1_mean_wait(load, 7.0))
+    assert mmc_mean_wait(load, 1, 7.0) == pytest.approx(mg1_mean_wait(load, 7.0, 2 * 7.0**2))
+    assert erlang_c(load, 1) == pytest.approx(load)
+    assert mmc_wait_quantile(load, 1, 1 - load / 2) == pytest.approx(np.log(2) / (1 - load))
+
+
+def test_theory_of_several_servers_knows_its_ends() -> None:
+    offered = 2.0
+    erlang_b = offered**3 / 6 / sum(offered**count / factorial(count) for count in range(4))
+    assert erlang_c(2 / 3, 3) == pytest.approx(3 * erlang_b / (3 - offered * (1 - erlang_b)))
+    assert mdc_mean_wait(0.0, 3, 1.0) == erlang_c(0.0, 3) == mmc_wait_quantile(0.0, 3, 0.5) == 0.0
+    waits = [mdc_mean_wait(0.8, servers, 1.0) for servers in (1, 2, 4, 64)]
+    assert waits == sorted(waits, reverse=True)
+    assert mmc_wait_quantile(0.5, 64, 0.5) == 0.0  # few wait
+    with pytest.raises(ConfigError, match="servers 0"):
+        erlang_c(0.5, 0)
+
+
+def test_servers_take_turns() -> None:
+    served = _served([0, 1, 2, 3, 30], Batching(servers=2), _times({(1, 0): 10}))
+    assert served.starts_ps.tolist() == [0, 1, 10, 11, 30]
+    assert served.servers == 2
 
 
 @pytest.mark.parametrize("load", [0.1, 0.5, 0.8])

@@ -46,6 +46,13 @@ def test_figures_of_a_story() -> None:
     assert found["p95_high_us"] is None
 
 
+def test_machines_that_idle_beside_others_count() -> None:
+    found = summarise(replace(_story(), servers=3), idle_w=2.0, warmup=0.0)
+    assert found["utilisation"] == pytest.approx(35 / 120)
+    assert found["idle_energy_per_request_uj"] == pytest.approx(2.0 * 85)
+    assert found["mean_us"] == summarise(_story())["mean_us"] == pytest.approx(26.25)
+
+
 def test_the_warm_up_does_not_count() -> None:
     found = summarise(_story(), idle_w=2.0, warmup=0.5)
     assert found["requests"] == 2
@@ -59,20 +66,21 @@ def test_the_warm_up_does_not_count() -> None:
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(0, 99), st.floats(0.2, 0.9), st.integers(1, 4), st.integers(0, 300))
-def test_little_and_energy_hold(seed: int, load: float, batch: int, timeout: int) -> None:
+@given(st.integers(0, 99), st.floats(0.2, 0.9), st.integers(1, 4), st.integers(0, 300), st.integers(1, 3))
+def test_little_and_energy_hold(seed: int, load: float, batch: int, timeout: int, servers: int) -> None:
     services = ServiceTimes.from_arrays(
         {(size, 0): 50.0 + 20.0 * size for size in range(1, batch + 1)},
         {(size, 0): 10.0 * size for size in range(1, batch + 1)},
         idle_w=3.0,
     )
-    rate = load * services.capacity_per_s([1.0])
-    served = run_queue(drawn("poisson", 20_000, seed).at(rate), Batching(batch, timeout * US), services, seed=seed)
+    rate = servers * load * services.capacity_per_s([1.0])
+    rules = Batching(batch, timeout * US, servers=servers)
+    served = run_queue(drawn("poisson", 20_000, seed).at(rate), rules, services, seed=seed)
     found = summarise(served, services.idle_w, 0.1)
     # Little's law, up to what lies across the window's ends.
     assert found["queue_length"] == pytest.approx(found["throughput_per_s"] * found["mean_wait_us"] / 1e6, rel=0.02)
     assert found["energy_per_request_uj"] - found["idle_energy_per_request_uj"] == pytest.approx(10.0, rel=0.02)
-    idle_us = (1 - found["utilisation"]) / found["throughput_per_s"] * 1e6
+    idle_us = servers * (1 - found["utilisation"]) / found["throughput_per_s"] * 1e6
     assert found["idle_energy_per_request_uj"] == pytest.approx(3.0 * idle_us, rel=1e-6)
     assert found["mean_low_us"] <= found["mean_us"] <= found["mean_high_us"]
     assert found["p50_us"] <= found["p95_us"] <= found["p99_us"]
