@@ -88,14 +88,15 @@ class VisionWorkload(EncoderWorkload):
     """Side of a square patch in pixels; every patch is a token."""
     channels: Size = 1
     """Of a pixel."""
-    classes: int = Field(gt=0)
-    """Outputs of the classifier."""
+    classes: int | None = Field(default=None, gt=0)
+    """Outputs of the classifier; left out, there is none."""
     pre_norm: bool = False
     """Whether a LayerNorm stands before each half of a layer, and one after the last layer; else after each half."""
     class_token: bool = False
     """Whether a learned token stands before the patches; `sequence` counts it."""
-    pooling: Literal["mean", "cls"] = "mean"
-    """What the classifier reads: the mean over tokens, or the first one."""
+    pooling: Literal["mean", "cls", "none"] = "mean"
+    """From tokens to one vector for each image, which a classifier reads: their mean, or the first one; none puts out
+    every token."""
     activation: Activation = "gelu"
     """Of the feed-forward part."""
     epsilon: float = Field(default=1e-5, gt=0)
@@ -126,6 +127,8 @@ class VisionWorkload(EncoderWorkload):
                 raise ValueError(f"{key} lists {found} numbers; allowed: 1, or one for each channel ({self.channels})")
         if self.pooling == "cls" and not self.class_token:
             raise ValueError("pooling cls reads the class token; set class_token: true, or pooling: mean")
+        if self.pooling == "none" and self.classes is not None:
+            raise ValueError("a classifier needs one vector for each image; choose pooling cls or mean")
         return self
 
 

@@ -241,14 +241,13 @@ def _vision(folder: _Folder, name: str, changes: dict[str, Any]) -> VisionWorklo
         )
     if folder.config.get("qkv_bias", True) is not True:
         raise ConfigError(f"{folder.path / 'config.json'}: qkv_bias false; allowed: true")
-    if not folder.has("classifier.weight"):
-        raise OperandError(f"{folder.path}: no tensor classifier.weight; vision models are imported with a classifier")
+    classified = folder.has("classifier.weight")
     sizes |= {
         "sequence": (side // patch) ** 2 + 1,
-        "classes": len(folder.tensors["classifier.weight"]),
+        **({"classes": len(folder.tensors["classifier.weight"])} if classified else {}),
         "pre_norm": True,
         "class_token": True,
-        "pooling": "cls",
+        "pooling": "cls" if classified else "none",
         **_pixels(folder),
         **changes,
     }
@@ -271,7 +270,7 @@ def _build(spec: type[SpecT], data: dict[str, Any], path: Path) -> SpecT:
 def _wanted(folder: _Folder, spec: TextWorkload | VisionWorkload) -> list[Wanted]:
     tensors = encoder_tensors(folder.family, spec.layers)
     if isinstance(spec, VisionWorkload):
-        return [*vision_embedding(), *tensors, *linear("classifier", "classifier")]
+        return [*vision_embedding(), *tensors, *(linear("classifier", "classifier") if spec.classes else [])]
     tensors = [*text_embedding(folder.family, spec.token_types), *tensors]
     if spec.pooling == "pooler":
         classified = {"roberta": "classifier.dense", "distilbert": "pre_classifier"}

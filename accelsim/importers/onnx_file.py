@@ -70,10 +70,11 @@ def import_onnx(path: Path, name: str, changes: dict[str, Any], data: Mapping[st
     model = _load(path)
     trained = ("dropout of training was left out",) if _without_training(model) else ()
     arrays = {split: read_tensors(file)[0] for split, file in data.items()}
-    sequence = int(changes.get("sequence", _width(model.graph, arrays) or DEFAULT_SEQUENCE))
-    walk, failures = _walked(model, Extents(sequence), swapped=False)
+    asked = changes.get("sequence")
+    sequences = [asked or _tokens(model.graph, arrays, axis) or DEFAULT_SEQUENCE for axis in (1, 0)]
+    walk, failures = _walked(model, Extents(sequences[0]), swapped=False)
     if failures and _may_swap(walk):
-        other, unsupported = _walked(model, Extents(sequence, swapped=True), swapped=True)
+        other, unsupported = _walked(model, Extents(sequences[1], swapped=True), swapped=True)
         walk, failures = (other, unsupported) if not unsupported else (walk, failures)
     if failures:
         raise OperandError(f"{path}: {_listed(failures)}")
@@ -113,10 +114,10 @@ def _without_training(model: "ModelProto") -> bool:
     return bool(nodes)
 
 
-def _width(graph: "GraphProto", arrays: Mapping[str, Mapping[str, Array]]) -> int | None:
-    """Tokens of the items of a user's arrays; None without any."""
+def _tokens(graph: "GraphProto", arrays: Mapping[str, Mapping[str, Array]], axis: int) -> int | None:
+    """Tokens of the items of a user's arrays, along an axis; None without any."""
     names = [info.name for info in graph.input]
-    found = [array.shape[1] for split, stored in arrays.items() for name, array in stored.items()
+    found = [array.shape[axis] for split, stored in arrays.items() for name, array in stored.items()
              if name.removeprefix(f"{split}_") in names and array.ndim in (2, 3)]  # fmt: skip
     return found[0] if found else None
 

@@ -61,9 +61,10 @@ def build_vision(workload: VisionWorkload) -> Network:
     if workload.pooling == "cls":
         shape = (images, workload.hidden)
         x = builder.view("first_token", "first_token", (x,), shape, {"sequence": workload.sequence})
-    else:
+    elif workload.pooling == "mean":
         x = mean_tokens(builder, workload, x, images)
-    x = builder.linear("classifier", x, workload.classes)
+    if workload.classes is not None:
+        x = builder.linear("classifier", x, workload.classes)
     return builder.finish(workload.name or "vision", x, items=images)
 
 

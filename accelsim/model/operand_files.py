@@ -115,8 +115,7 @@ def array_names(path: str | Path) -> tuple[str, ...]:
 
 
 _KINDS = (
-    "{path}: operands from a file fit workloads of kind gemm (A and B), attention (Q, K and V) and graph (its inputs by "
-    "name)"
+    "{path}: operands from a file fit workloads of kind gemm (A and B), attention (Q, K and V) and graph (its inputs)"
 )
 
 

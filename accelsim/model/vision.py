@@ -97,7 +97,9 @@ def load_images(workload: VisionWorkload) -> tuple[NDArray[Any], NDArray[np.int6
         )
     if images.min() < 0 or not images.max() <= workload.pixel_max:
         raise OperandError(f"{path}: pixels of {split}_images must lie in 0 .. {workload.pixel_max:g}")
-    if labels is not None:
+    if labels is not None and workload.classes is None:
+        raise OperandError(f"{path}: {split}_labels need a classifier; set workload.classes, or leave labels out")
+    if labels is not None and workload.classes is not None:
         _check_labels(f"{path}: {split}_labels", labels, workload.classes)
     count = len(images) if workload.images is None else workload.images
     if count > len(images):
@@ -106,8 +108,11 @@ def load_images(workload: VisionWorkload) -> tuple[NDArray[Any], NDArray[np.int6
 
 
 def _check_labels(name: str, labels: NDArray[Any], classes: int) -> None:
-    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
-        raise OperandError(f"{name} must be integers in 0 .. {classes - 1}")
+    if labels.dtype.kind not in "iu":
+        raise OperandError(f"{name} must be integers in 0 .. {classes - 1}, found {labels.dtype}")
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        raise OperandError(f"{name} must be integers in 0 .. {classes - 1}; row {wrong[0]} is {labels[wrong[0]]}")
 
 
 def count_images(workload: VisionWorkload) -> int:
