@@ -172,6 +172,7 @@ class Result:
             return cls(
                 summary=document["summary"],
                 provenance=document["provenance"],
+                timeline=None,
                 output=arrays.get("output"),
                 masks={name.removeprefix(_MASK): array for name, array in arrays.items() if name.startswith(_MASK)},
                 **tables,
