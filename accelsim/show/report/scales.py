@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from accelsim.numerals import amount
 from accelsim.show.report.blocks import Tick
 
 _SPAN = 20
@@ -48,7 +47,12 @@ class Scale:
     def ticks(self, wanted: int = 5) -> list[Tick]:
         """Marks at about so many round numbers."""
         values = self._log_marks(wanted) if self.is_log else self._marks(wanted)
-        return [Tick(self.place(value), short(value)) for value in values]
+        texts: list[str] = []
+        for digits in range(3, 16):  # neighbours on a short axis differ in a late digit
+            texts = [short(value, digits) for value in values]
+            if len(set(texts)) == len(texts):
+                break
+        return [Tick(self.place(value), text) for value, text in zip(values, texts, strict=True)]
 
     def _marks(self, wanted: int) -> list[float]:
         rough = (self.high - self.low) / wanted
@@ -69,10 +73,10 @@ class Scale:
         return [mark for mark in marks if self.low <= mark <= self.high]
 
 
-def short(value: float) -> str:
-    """A mark's number in few characters: 12,000 as 12k."""
+def short(value: float, digits: int = 3) -> str:
+    """A mark's number in few characters, with so many significant digits: 12,000 as 12k."""
     if abs(value) >= 1e4:
         for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
             if abs(value) >= size:
-                return f"{value / size:.4g}{prefix}"
-    return f"{value:.6g}" if value == 0 or abs(value) >= 1e-3 else amount(value, 2)
+                return f"{value / size:.{digits}g}{prefix}"
+    return f"{value:.{max(4, digits)}g}"

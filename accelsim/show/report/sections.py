@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from accelsim.errors import ResultError
 from accelsim.numerals import amount, count, percent
 from accelsim.results.explain import Explanation, explain
 from accelsim.results.losses import Waterfall
@@ -17,6 +18,8 @@ from accelsim.show.report.tables import Column, Table, label, table
 from accelsim.show.style import DARK, label_of
 
 _UNIT = "attention_unit"
+_LEAST_SAVED = 0.05
+"""Saved multiply-accumulates, over those that are left, from which losses are shown at once."""
 _PRODUCTS = 12
 """Products whose maps a page draws, over all results."""
 
@@ -32,11 +35,7 @@ def time_section(results: Sequence[Result]) -> Section:
     """Where the latency went: stacks, causes, losses against the dense run, and what ran when."""
     found = explain(results)
     blocks: list[object] = [_time_bars(found), _causes(found)]
-    lost = [(one, one.losses) for one in found if one.losses is not None]
-    losses = [
-        Folded(_losses_title(one, fall), [waterfall(fall), _losses(fall)], index == 0)
-        for index, (one, fall) in enumerate(lost)
-    ]
+    losses = [block for one in found for block in _lost(one)]
     if losses:
         blocks.append(Heading("Why saved work is not saved time"))
         blocks += losses
@@ -103,6 +102,18 @@ def _two(value: object) -> str:
 
 def _signed(value: object) -> str:
     return f"{value:+.4g}"
+
+
+def _lost(one: Explanation) -> list[object]:
+    """From saved work to saved time; a note where the result does not tell, nothing without a dense run."""
+    try:
+        fall = one.losses
+    except ResultError as error:
+        return [Note([f"No losses of {label_of(one.result.scheme)}: {error}."])]
+    if fall is None:
+        return []
+    worth = abs(fall.macs_saved - 1) > _LEAST_SAVED
+    return [Folded(_losses_title(one, fall), [waterfall(fall), _losses(fall)], worth)]
 
 
 def _losses_title(one: Explanation, found: Waterfall) -> str:

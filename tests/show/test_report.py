@@ -1,0 +1,281 @@
+"""Pages of reports: what they hold is what the results hold, nothing comes from elsewhere, and names are only text."""
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accelsim.numerals import amount
+from accelsim.results import Result
+from accelsim.results.explain import explain
+from accelsim.show.report import comparison_report, run_report, sweep_report
+from accelsim.show.report.bars import timeline, waterfall
+from accelsim.show.report.heat import attention_maps, heat_map, product_maps
+from accelsim.show.report.scales import Scale
+from accelsim.show.report.scatter import Point, pareto, roofline, unbeaten
+from accelsim.show.report.sections import time_section
+from accelsim.show.report.tables import Column, table
+from tests.results.examples import comparison, example
+
+EVIL = '<script>alert("x")</script>&\'"'
+_VOID = {"meta", "link", "br", "rect", "line", "path", "circle", "use"}
+FINITE = st.floats(-1e9, 1e9).map(lambda value: round(value, 3))
+
+
+class Reader(HTMLParser):
+    """Elements of a page with their attributes, and whether every one is closed in turn."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in _VOID:
+            return
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.texts.setdefault(self.open[-1], []).append(data)
+
+
+def compared_page(**changes: object) -> str:
+    compared = comparison(**changes)
+    return comparison_report({result.scheme: result for result in compared.results}, compared.document())
+
+
+def points(count: int, seed: int = 0) -> pd.DataFrame:
+    """Points of a made-up sweep, the second of which failed."""
+    rng = np.random.default_rng(seed)
+    latency = 20 + 100 * rng.random(count)
+    frame = pd.DataFrame(
+        {
+            "tile_wise.sparsity": rng.random(count).round(3),
+            "scheme": rng.choice(["dense", "tile_wise"], count),
+            "error": None,
+            "latency_us": latency,
+            "energy_uj": 150 * latency * (1 + rng.random(count)),
+            "max_rel_error": rng.random(count),
+            "effectual_macs": rng.integers(1, 10**9, count),
+        }
+    )
+    frame.loc[1, ["latency_us", "energy_uj", "max_rel_error"]] = np.nan
+    frame.loc[1, "error"] = "sparsity: 1.5 is not allowed"
+    return frame
+
+
+def sweep_page(count: int) -> str:
+    axes = ["tile_wise.sparsity", "scheme"]
+    return sweep_report("some", axes, points(count), {"workload": "bert", "hardware": "v100"})
+
+
+PAGES = {"run": lambda: run_report(example("hdp")), "comparison": compared_page, "sweep": lambda: sweep_page(300)}
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_a_page_is_whole_and_asks_nothing_of_a_network(kind: str) -> None:
+    page = PAGES[kind]()
+    reader = Reader(page)
+    assert reader.open == []
+    references = [attrs[key] for _, attrs in reader.found for key in ("src", "href", "action", "data") if key in attrs]
+    assert all(text is not None and (text.startswith("#") or text == "data:,") for text in references)
+    assert not re.search(r"https?://|url\((?!#)|@import", page)
+    targets = {attrs["id"] for _, attrs in reader.found if "id" in attrs}
+    assert {str(text)[1:] for text in references if str(text).startswith("#")} <= targets
+    assert len([tag for tag, _ in reader.found if tag == "h1"]) == 1
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_the_policy_allows_the_own_style_and_script_alone(kind: str) -> None:
+    reader = Reader(PAGES[kind]())
+    policy = next(str(a["content"]) for t, a in reader.found if t == "meta" and "http-equiv" in a)
+    for element in ("style", "script"):
+        text = reader.texts[element][-1]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{element}-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    assert not any("style" in attrs or any(name.startswith("on") for name in attrs) for _, attrs in reader.found)
+
+
+def test_equal_results_are_equal_pages() -> None:
+    assert run_report(example("tile_wise")) == run_report(example("tile_wise"))
+    assert sweep_page(40) == sweep_page(40)
+
+
+def test_a_run_says_its_figures() -> None:
+    result = example("tile_wise")
+    page = run_report(result)
+    assert f"<b>{amount(result.value('latency_us'))}</b> us" in page
+    assert f"<b>{amount(result.value('energy_uj'))}</b> uJ" in page
+    assert "bert_base_layer on a100_hdp, tile-wise" in page
+    assert "default: a guess" in page
+    assert run_report(result, title="My own").count("My own") == 2
+
+
+def test_what_users_named_is_text() -> None:
+    result = example("dense", workload=EVIL, hardware=EVIL, operands=EVIL)
+    result.provenance["config"]["hardware"][EVIL] = EVIL  # type: ignore[index]
+    frame = points(300).assign(**{EVIL: EVIL})
+    pages = [
+        run_report(result, title=EVIL),
+        compared_page(workload=EVIL),
+        sweep_report(EVIL, [EVIL, "scheme"], frame, {"workload": EVIL, EVIL: EVIL}, title=EVIL),
+    ]
+    for page in pages:
+        reader = Reader(page)
+        assert reader.open == []
+        scripts = [attrs for tag, attrs in reader.found if tag == "script"]
+        assert len([attrs for attrs in scripts if "type" not in attrs]) == 1
+        assert EVIL not in page
+        assert not any('alert("x")' in text for text in reader.texts["script"][-1:])
+
+
+def test_a_large_sweep_is_bounded_and_its_table_has_every_point() -> None:
+    page = sweep_page(10_000)
+    assert len(page.encode()) < 5_000_000
+    data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', page, re.S)[1])  # type: ignore[index]
+    assert {len(column) for column in data["cells"] + data["ranks"]} == {10_000}
+    assert page.count("<use data-mark") <= 2 * 2_000
+    assert "of 9,999 points" in page
+
+
+def test_a_sweep_without_a_good_point_tells_why() -> None:
+    frame = pd.DataFrame({"workload.m": [1, 2], "error": ["no room", "no room"]})
+    page = sweep_report("none", ["workload.m"], frame, {})
+    assert "2 failed" in page
+    assert "no room" in page
+    assert 'class="plot' not in page
+
+
+def test_stacks_add_up_to_the_latency() -> None:
+    result = example("hdp")
+    bars = time_section([result]).blocks[0]
+    (bar,) = bars.bars  # type: ignore[attr-defined]
+    scale = Scale(0.0, 1.02 * result.value("latency_us"))
+    assert sum(piece.width for piece in bar.pieces) == pytest.approx(scale.place(result.value("latency_us")), abs=0.1)
+    assert all(
+        one.start + one.width == pytest.approx(two.start) for one, two in zip(bar.pieces, bar.pieces[1:], strict=False)
+    )
+
+
+def test_a_waterfall_ends_where_the_run_does() -> None:
+    dense, sparse = example("dense"), example("tile_wise")
+    for result, macs in ((dense, 1000), (sparse, 400)):
+        object.__setattr__(result, "kernels", result.kernels.assign(operation=result.kernels["name"], macs=macs))
+    found = explain([dense, sparse])[1].losses
+    assert found is not None
+    bars = waterfall(found).bars
+    assert [bars[0].label, bars[1].label, bars[-1].label] == ["dense", "ideal", "actual"]
+    assert bars[-1].total == f"{amount(sparse.value('latency_us'))} us"
+    last = bars[-2].pieces[0]
+    end = bars[-1].pieces[0].width
+    assert min(abs(last.start - end), abs(last.start + last.width - end)) < 0.1
+
+
+def test_a_timeline_has_a_bar_for_each_device() -> None:
+    line = timeline(example("hdp"))
+    assert line is not None
+    assert [bar.label for bar in line.bars] == ["GPU", "link", "attention unit"]
+    assert sum(len(bar.pieces) for bar in line.bars) == len(example("hdp").kernels)
+
+
+def test_a_roofline_keeps_kernels_below_it() -> None:
+    result = example("dense")
+    took = result.kernels["end_us"] - result.kernels["begin_us"]
+    frame = result.kernels.assign(
+        macs=4e6 * took, unit="tensor_core", peak_compute_us=0.5 * took, peak_dram_us=0.25 * took,
+        dram_read_bytes=1000.0, dram_write_bytes=24.0,
+    )  # fmt: skip
+    assert roofline([result]) is None
+    chart = roofline([Result(**{**vars(result), "kernels": frame})])
+    assert chart is not None
+    assert "50.0 % of the roof, which compute sets" in chart.marks[0].tip
+    top = chart.lines[0].points[-1][1]
+    assert all(mark.y < top for mark in chart.marks)
+    assert chart.lines[0].label == "tensor core 16.0 TFLOP/s"
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=25), st.booleans())
+def test_the_front_is_what_nothing_beats(places: list[tuple[int, int]], more: bool) -> None:
+    sign = -1 if more else 1
+    found = unbeaten([x for x, _ in places], [y for _, y in places], more_is_better=more)
+    for one, is_best in zip(places, found, strict=True):
+        beaten = any(
+            other[0] <= one[0] and sign * other[1] <= sign * one[1] and other != one for other in places
+        )  # fmt: skip
+        assert is_best == (not beaten)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.one_of(st.none(), FINITE, st.integers(-5, 5)), min_size=1, max_size=20))
+def test_ranks_are_the_order_of_values(values: list[float | None]) -> None:
+    found = table("", [Column("x", "x")], [{"x": value} for value in values])
+    ranks = [row[0] for row in found.ranks]
+    assert [rank < 0 for rank in ranks] == [value is None for value in values]
+    known = [(value, rank) for value, rank in zip(values, ranks, strict=True) if value is not None]
+    for one, rank in known:
+        assert all((one < other) == (rank < above) for other, above in known)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.floats(1e-6, 1e9), min_size=1, max_size=8))
+def test_an_axis_holds_its_values_and_has_marks(values: list[float]) -> None:
+    scale = Scale.over(values)
+    assert all(-0.01 <= scale.place(value) <= 100.01 for value in values)
+    assert [scale.place(value) for value in sorted(values)] == sorted(scale.place(value) for value in values)
+    ticks = scale.ticks()
+    assert 1 <= len(ticks) <= 12
+    assert all(-0.01 <= tick.at <= 100.01 for tick in ticks)
+    assert len({tick.text for tick in ticks}) == len(ticks)
+
+
+def test_points_in_one_place_are_told_together() -> None:
+    found = pareto("t", [Point(1, 2, "a", f"tip {i}") for i in range(5)] + [Point(2, 1, "b", "other")], "x", "y")
+    assert len(found.marks) == 6
+    assert found.marks[0].tip == "tip 0\n\ntip 1\n\ntip 2\n\nand 2 more here"
+    assert all(mark.front for mark in found.marks)
+
+
+def test_maps_name_each_cell() -> None:
+    cells = np.array([[0.0, np.nan], [50.0, 100.0]])
+    found = heat_map("t", cells, lambda row, column: f"{row},{column}", ("a", "b"), "%", 100.0)
+    assert found.values == "0,0||1,0|1,1"
+    assert dict(found.paths) == {"l0": "M0 0h1v1h-1z", "l5": "M0 1h1v1h-1z", "l9": "M1 1h1v1h-1z"}
+
+
+def test_maps_of_a_result_with_and_without_tiles() -> None:
+    masks = {"ffn.weight": np.eye(64, dtype=bool), "attention.blocks": np.zeros((3, 8, 8), bool)}
+    result = Result(**{**vars(example("hdp")), "masks": masks})
+    groups, number = product_maps(result, 4)
+    assert (len(groups), number) == (1, 1)
+    assert groups[0].maps[0].title == "Weights kept: 1.56 %"
+    assert attention_maps(result)[0].note == "3 of 3 heads keep no block."
+    tiles = pd.DataFrame(
+        {"kernel": "ffn", "row": [0, 0], "column": [0, 1], "batch": 0, "m0": 0, "m1": 64, "n0": [0, 32], "n1": [32, 64],
+         "thread_blocks": 2, "kept_share": [0.25, 1.0], "duration_us": [1.0, 4.0]}
+    )  # fmt: skip
+    groups, number = product_maps(Result(**{**vars(result), "tiles": tiles}), 4)
+    assert [one.title for one in groups[0].maps] == ["Weights kept: 1.56 %", "Time of 4 thread blocks"]
+    assert groups[0].maps[1].values.split("|")[0] == (
+        "m 0 to 63, n 0 to 31\n2 thread blocks, each 1.000 us\n25 % of k multiplied"
+    )
