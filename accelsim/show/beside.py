@@ -20,9 +20,9 @@ _GROUP = 0.82
 
 
 def axis_label(column: str) -> str:
-    """A column as the label of an axis: ``latency_us`` becomes ``latency (us)``."""
+    """A column as the label of an axis: ``latency_us`` becomes ``latency (us)``, whose unit is its last word."""
     unit = unit_of(column)
-    return label_of(column.removesuffix(f"_{unit}")) + (f" ({unit})" if unit else "")
+    return f"{label_of(column.rpartition('_')[0])} ({unit})" if unit else label_of(column)
 
 
 def line_chart(

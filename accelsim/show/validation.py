@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from accelsim.show.style import BLUE, DARK, MIDDLE, PALETTE, new_figure, style
+from accelsim.show.style import BLUE, DARK, LIGHT, MIDDLE, ORANGE, PALETTE, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,6 +64,44 @@ def power_figure(frame: pd.DataFrame) -> "Figure":
         axes.set(xlabel="measured board power (W)", ylabel="predicted board power (W)")
         axes.set_title("Board power (dashed: 25 % apart)")
     return figure
+
+
+def error_chart(frame: pd.DataFrame, by: str | None = None, axes: "Axes | None" = None) -> "Axes":
+    """Signed error of predicted latencies over measured ones, with a band of 10 % on both sides of none.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Predicted rows: measured_us, error_percent.
+    by : str, optional
+        Column that tells rows apart, such as in which half of a table they are; at most eight values.
+    axes : Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        When there is no row.
+    """
+    if frame.empty:
+        raise ValueError("no row was predicted")
+    with style():
+        axes = axes if axes is not None else new_figure(4.6, 3.0).subplots()
+        axes.axhspan(-10, 10, color=LIGHT, alpha=0.6, linewidth=0)
+        axes.axhline(0, color=DARK, linewidth=0.8)
+        groups = [("", frame)] if by is None else list(frame.groupby(by, sort=False))
+        for index, (name, rows) in enumerate(groups):
+            axes.scatter(
+                rows["measured_us"], rows["error_percent"], s=10, color=(BLUE, ORANGE, *PALETTE[2:])[index], alpha=0.65,
+                marker=_MARKERS[index], linewidths=0, label=f"{name!s} ({len(rows)})" if by is not None else None,
+            )  # fmt: skip
+        axes.set(xscale="log", xlabel="measured latency (us)", ylabel="error of prediction (%)")
+        if by is not None:
+            axes.legend(markerscale=1.6)
+    return axes
 
 
 def _scatter(axes: "Axes", frame: pd.DataFrame, unit: str) -> None:
