@@ -1,10 +1,11 @@
-"""Each input of a run on its own: its latency and energy at a batch of one, by what was pruned for it.
+"""Some inputs of a run, by what was pruned for them, and each on its own: its latency and energy at a batch of one.
 
 A GPU's kernels take the same time for every input; an attention unit with dynamic pruning does not, so that latency has
 a distribution. Decisions are those of the run, in which inputs do not touch each other.
 """
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,9 @@ from numpy.typing import NDArray
 from accelsim.costing import Costing
 from accelsim.execution import Execution, HeadMasks, execute, parameters_of
 from accelsim.guard import Guarded
-from accelsim.kernels.hdp_counts import HdpCounts
-from accelsim.machine.simulate import KernelRun, NetworkRun, play, unit_run
+from accelsim.machine.simulate import NetworkRun, play, unit_run
 from accelsim.mapping.network import NetworkPlan, plan_network
-from accelsim.model.graph import Attention
+from accelsim.model.graph import Attention, Network
 from accelsim.model.operands import OperandSet
 from accelsim.model.subset import take_items
 
@@ -26,23 +26,85 @@ PS_PER_US = 1e6
 
 
 @dataclass(frozen=True)
-class _One:
-    """The network on one input, and its kernels on the GPU, which every input shares."""
+class SomeInputs:
+    """A network on so many of its inputs, and its kernels on the GPU, which take the same time for all of them."""
 
     costing: Costing
     plan: NetworkPlan
     counted: Execution
-    kernels: tuple[KernelRun, ...]
+    whole: NetworkRun
+    """As it is when nothing depends on the inputs."""
 
-    def run(self, heads: dict[str, HeadMasks]) -> NetworkRun:
-        """One input whose heads keep these masks."""
+    @classmethod
+    def of(cls, costing: Costing, network: Network, operands: OperandSet | None, size: int) -> "SomeInputs":
+        """Plan, count and simulate the first inputs of a network.
+
+        Parameters
+        ----------
+        costing : Costing
+        network : Network
+            Of all inputs.
+        operands : OperandSet or None
+            Of the same, for their parameters.
+        size : int
+            Inputs that run at once.
+
+        Raises
+        ------
+        MappingError
+            When the network has no inputs that are treated alike.
+        """
+        config = costing.config.model_copy(update={"masks": None})  # they are of all inputs
+        cut = take_items(network, range(size))
+        plan = plan_network(cut, costing.config, costing.library, parameters_of(operands), costing.sparse_library)
+        counted = execute(plan, config, None)
+        return cls(costing, plan, counted, costing.simulate(plan, counted))
+
+    def run(self, heads: dict[str, HeadMasks] | None = None) -> NetworkRun:
+        """The run of inputs whose heads keep these masks (`heads_of`), where they are given."""
+        if heads is None:
+            return self.whole
         execution = replace(self.counted, heads=heads)
         units = [
             unit_run(planned.operation, execution, self.costing.config)
             for planned in self.plan.operations
             if isinstance(planned.operation, Attention) and planned.place == "attention_unit"
         ]
-        return play(self.plan, self.kernels, units, self.costing.config.hardware)
+        return play(self.plan, self.whole.kernels, units, self.costing.config.hardware)
+
+
+def heads_of(
+    heads: dict[str, HeadMasks], chosen: Sequence[int] | NDArray[np.int64], items: int
+) -> dict[str, HeadMasks]:
+    """Masks and counts of some inputs, whose heads lie side by side.
+
+    Parameters
+    ----------
+    heads : dict
+        By attention, of all inputs.
+    chosen : sequence of int
+        Inputs.
+    items : int
+        How many there are.
+    """
+    found = {}
+    for name, masks in heads.items():
+        each = len(masks.head_kept) // items
+        rows = (np.asarray(chosen)[:, None] * each + np.arange(each)).ravel()
+        found[name] = _rows_of(masks, rows, len(masks.head_kept))
+    return found
+
+
+def _rows_of(value: Any, rows: NDArray[np.int64], length: int) -> Any:
+    """Rows of every array of so many rows in a dataclass, however deep."""
+    taken: dict[str, Any] = {}
+    for field in fields(value):
+        part = getattr(value, field.name)
+        if isinstance(part, np.ndarray) and len(part) == length:
+            taken[field.name] = part[rows]
+        elif is_dataclass(part):
+            taken[field.name] = _rows_of(part, rows, length)
+    return replace(value, **taken)
 
 
 def time_each_input(costing: Costing, plan: NetworkPlan, operands: OperandSet | None, guarded: Guarded) -> pd.DataFrame:
@@ -67,17 +129,14 @@ def time_each_input(costing: Costing, plan: NetworkPlan, operands: OperandSet | 
     MappingError
         When the workload is no network of inputs that are treated alike.
     """
-    config, items, first = costing.config, plan.network.items, guarded.first
-    network = take_items(plan.network, [0])
-    alone = plan_network(network, config, costing.library, parameters_of(operands), costing.sparse_library)
-    counted = execute(alone, config.model_copy(update={"masks": None}), None)
-    one = _One(costing, alone, counted, costing.simulate(alone, counted).kernels)
+    items, first = plan.network.items, guarded.first
+    one = SomeInputs.of(costing, plan.network, operands, 1)
     again = set(guarded.items.tolist())
-    unpruned = {name: replace(_of_item(masks, 0, items), dense=True) for name, masks in first.heads.items()}
+    unpruned = {name: replace(masks, dense=True) for name, masks in heads_of(first.heads, [0], items).items()}
     dense = one.run(unpruned) if again else None
     rows, known = [], None
     for item in range(items):
-        heads = {name: _of_item(masks, item, items) for name, masks in first.heads.items()}
+        heads = heads_of(first.heads, [item], items)
         if known is None or heads:
             run = one.run(heads)
             known = run.latency_ps, costing.total_uj(run)
@@ -101,20 +160,6 @@ def latency_summary(table: pd.DataFrame | None) -> dict[str, object]:
         f"latency_p{percent}_us": float(np.percentile(latencies, percent, method="inverted_cdf"))
         for percent in PERCENTILES
     }
-
-
-def _cut(array: NDArray[Any], item: int, items: int) -> NDArray[Any]:
-    each = len(array) // items
-    return array[item * each : (item + 1) * each]
-
-
-def _of_item(masks: HeadMasks, item: int, items: int) -> HeadMasks:
-    """Masks and counts of one input's heads, which lie side by side."""
-    counts = HdpCounts(**{f.name: _cut(getattr(masks.counts, f.name), item, items) for f in fields(HdpCounts)})
-    kept, alive = _cut(masks.block_kept, item, items), _cut(masks.head_kept, item, items)
-    lengths = None if masks.real_length is None else _cut(masks.real_length, item, items)
-    guarded = None if masks.guarded is None else _cut(masks.guarded, item, items)
-    return HeadMasks(kept, alive, counts, lengths, guarded, dense=masks.dense)
 
 
 def _shares(heads: dict[str, HeadMasks]) -> tuple[float, float, int]:

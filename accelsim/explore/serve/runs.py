@@ -5,8 +5,7 @@ that prunes by what it reads has a distribution of times, and not one time.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +13,17 @@ from numpy.typing import NDArray
 from accelsim.config.imagined import with_imagined_unit
 from accelsim.costing import Costing
 from accelsim.errors import ConfigError
-from accelsim.execution import Execution, HeadMasks, execute, parameters_of
+from accelsim.execution import HeadMasks, execute, parameters_of
 from accelsim.explore.serve.batching import Batching
 from accelsim.explore.serve.population import check_batch, check_fits, population
 from accelsim.explore.serve.request import DRAWN_INPUTS, ServeRequest
 from accelsim.explore.serve.services import PS_PER_US, ServiceTimes
 from accelsim.guard import guard
-from accelsim.machine.simulate import NetworkRun, play, unit_run
+from accelsim.machine.simulate import NetworkRun
 from accelsim.mapping.network import NetworkPlan, check_scheme, plan_network, uses_unit
-from accelsim.model.graph import Attention
 from accelsim.model.operands import OperandSet, prepare_operands
 from accelsim.model.subset import take_items
+from accelsim.per_input import SomeInputs, heads_of
 
 BATCHES_OF_A_SIZE = 100
 """Batches of different inputs that are timed of each size above 1; of size 1, each input is."""
@@ -44,39 +43,9 @@ class _Prepared:
     again: frozenset[int]
     """Inputs that go through the network a second time."""
 
-
-@dataclass(frozen=True)
-class _Size:
-    """The network at one size of batch, and its kernels on the GPU, which are the same for all inputs."""
-
-    costing: Costing
-    plan: NetworkPlan
-    counted: Execution
-    run: NetworkRun
-    """As it is when nothing depends on the inputs."""
-
-    @classmethod
-    def of(cls, prepared: _Prepared, size: int) -> "_Size":
-        costing = prepared.costing
-        network = take_items(prepared.plan.network, range(size))
-        plan = plan_network(
-            network, costing.config, costing.library, parameters_of(prepared.operands), costing.sparse_library
-        )
-        counted = execute(plan, costing.config, None)
-        return cls(costing, plan, counted, costing.simulate(plan, counted))
-
-    def time(self, heads: dict[str, HeadMasks] | None = None) -> tuple[int, float]:
-        """Picoseconds and microjoules of a batch, whose heads keep these masks where they are given."""
-        if heads is None:
-            return self.run.latency_ps, self.costing.total_uj(self.run)
-        execution = replace(self.counted, heads=heads)
-        units = [
-            unit_run(planned.operation, execution, self.costing.config)
-            for planned in self.plan.operations
-            if isinstance(planned.operation, Attention) and planned.place == "attention_unit"
-        ]
-        run = play(self.plan, self.run.kernels, units, self.costing.config.hardware)
-        return run.latency_ps, self.costing.total_uj(run)
+    def batch(self, size: int) -> SomeInputs:
+        """Batches of a size."""
+        return SomeInputs.of(self.costing, self.plan.network, self.operands, size)
 
 
 def simulate_services(
@@ -142,15 +111,15 @@ def _idle_w(costing: Costing) -> float:
 
 
 def _outcomes(prepared: _Prepared, size: int, seed: int) -> list[tuple[int, float]]:
-    """Time and energy of batches of a size: one where no input matters."""
-    one = _Size.of(prepared, size)
+    """Picoseconds and microjoules of batches of a size: one where no input matters."""
+    batch = prepared.batch(size)
     if not prepared.heads:
-        return [one.time()]
+        return [_cost(batch.run(), prepared.costing)]
     items = prepared.plan.network.items
     seconds: dict[int, tuple[int, float]] = {}
     found = []
     for chosen in groups(items, size, seed):
-        latency, energy = one.time(_heads_of(prepared.heads, chosen, items))
+        latency, energy = _cost(batch.run(heads_of(prepared.heads, chosen, items)), prepared.costing)
         again = sum(int(item) in prepared.again for item in chosen)
         if again:
             if again not in seconds:
@@ -158,6 +127,10 @@ def _outcomes(prepared: _Prepared, size: int, seed: int) -> list[tuple[int, floa
             latency, energy = latency + seconds[again][0], energy + seconds[again][1]
         found.append((latency, energy))
     return found
+
+
+def _cost(run: NetworkRun, costing: Costing) -> tuple[int, float]:
+    return run.latency_ps, costing.total_uj(run)
 
 
 def groups(items: int, size: int, seed: int) -> NDArray[np.int64]:
@@ -175,28 +148,6 @@ def groups(items: int, size: int, seed: int) -> NDArray[np.int64]:
 
 def _second_pass(prepared: _Prepared, size: int) -> tuple[int, float]:
     """Time and energy of some inputs that attention does not prune."""
-    items = prepared.plan.network.items
-    heads = _heads_of(prepared.heads, np.arange(size), items)
-    return _Size.of(prepared, size).time({name: replace(masks, dense=True) for name, masks in heads.items()})
-
-
-def _heads_of(heads: dict[str, HeadMasks], chosen: NDArray[np.int64], items: int) -> dict[str, HeadMasks]:
-    """Masks and counts of some inputs, whose heads lie side by side."""
-    found = {}
-    for name, masks in heads.items():
-        each = len(masks.head_kept) // items
-        rows = (chosen[:, None] * each + np.arange(each)).ravel()
-        found[name] = _rows_of(masks, rows, len(masks.head_kept))
-    return found
-
-
-def _rows_of(value: Any, rows: NDArray[np.int64], length: int) -> Any:
-    """Rows of every array of so many rows in a dataclass, however deep."""
-    taken: dict[str, Any] = {}
-    for field in fields(value):
-        part = getattr(value, field.name)
-        if isinstance(part, np.ndarray) and len(part) == length:
-            taken[field.name] = part[rows]
-        elif is_dataclass(part):
-            taken[field.name] = _rows_of(part, rows, length)
-    return replace(value, **taken)
+    heads = heads_of(prepared.heads, range(size), prepared.plan.network.items)
+    unpruned = {name: replace(masks, dense=True) for name, masks in heads.items()}
+    return _cost(prepared.batch(size).run(unpruned), prepared.costing)

@@ -87,4 +87,4 @@ def saved_sweeps(*folders: str | Path) -> tuple[SavedSweep, ...]:
 
 def _recorded(folder: Path) -> SavedSweep:
     with read_store(folder) as store:
-        return SavedSweep(store.identity, store.axes, tuple(store.records()))
+        return SavedSweep(store.identity, store.axes, tuple(map(dict, store.records())))
