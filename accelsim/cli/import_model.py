@@ -23,7 +23,8 @@ Data = Annotated[
     typer.Option(
         metavar="[SPLIT=]FILE",
         show_default=False,
-        help="Texts (.tsv, .csv) or images (.npz) of a split (test when left out); any number of times.",
+        help="Texts (.tsv, .csv), images (.npz) or, of an ONNX file, arrays by the names of its inputs (.npz, "
+        ".safetensors) of a split (test when left out); any number of times.",
     ),
 ]
 Name = Annotated[str | None, typer.Option(show_default=False, help="Of the workload; left out, the source's.")]

@@ -63,7 +63,7 @@ Operands = Annotated[
         exists=True,
         dir_okay=False,
         show_default=False,
-        help="Your own matrices: A and B, or Q, K and V.",
+        help="Your own matrices: A and B, or Q, K and V; inputs by name of a workload from an ONNX file.",
     ),
 ]
 Out = Annotated[

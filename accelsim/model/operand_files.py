@@ -56,7 +56,8 @@ def workload_for_operands(path: str | Path, workload: Workload) -> Workload:
         When the workload takes no operands from a file, or the arrays' shapes contradict each other.
     """
     if isinstance(workload, GraphWorkload):
-        return workload.model_copy(update={"data": str(path)})
+        plain = next(iter(workload.inputs)) in array_names(path)
+        return workload.model_copy(update={"data": str(path)} | ({"split": "test"} if plain else {}))
     if isinstance(workload, GemmWorkload):
         shapes = shapes_of(path, ("A", "B"))
         if any(len(shape) != 2 or 0 in shape for shape in shapes.values()):
