@@ -67,7 +67,7 @@ def product_maps(result: Result, most: int) -> tuple[list[HeatMaps], int]:
     """
     tiles = result.tiles
     if tiles is None or tiles.empty:
-        named = {name: mask for name, mask in result.masks.items() if mask.ndim == 2 and name.endswith(".weight")}
+        named = {name: mask for name, mask in result.masks.items() if mask.ndim == 2 and name.endswith("weight")}
         return [HeatMaps(name, [_weight_map(mask)]) for name, mask in list(named.items())[:most]], len(named)
     kernels = result.kernels
     took = dict(zip(kernels["name"], kernels["end_us"] - kernels["begin_us"], strict=True))
@@ -75,7 +75,7 @@ def product_maps(result: Result, most: int) -> tuple[list[HeatMaps], int]:
     names = sorted(dict.fromkeys(tiles["kernel"]), key=lambda name: -float(took.get(name, 0.0)))
     groups = []
     for name in names[:most]:
-        keys = (f"{name}.weight", f"{operations.get(name)}.weight")
+        keys = (f"{name}.weight", f"{operations.get(name)}.weight", "weight")  # a lone product's has no other name
         maps = [_weight_map(result.masks[key]) for key in keys if key in result.masks][:1]
         maps.append(_time_map(tiles[tiles["kernel"] == name]))
         groups.append(HeatMaps(f"{name}, {amount(float(took.get(name, math.nan)))} us", maps))
