@@ -31,7 +31,7 @@ TARGET = 0.86
 """Share of blocks at which readings are compared: 85 % and a little."""
 READINGS = tuple(name for name in HDP_VARIANTS if name != "hdp")
 BLOCKS = (
-    *("hdp_paper", "hdp_robust", "hdp_both", "top_k", "oracle", "oracle_mass", "random"),
+    *("hdp_paper", "hdp_robust", "hdp_zeroed", "top_k", "oracle", "oracle_mass", "random"),
     *("cascade_tokens", "local_values"),
 )
 BLOCK_RATIOS = (0.5, 0.7, 0.86, 0.93)

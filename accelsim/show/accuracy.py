@@ -35,7 +35,6 @@ _LOOKS = {
     "hdp_centred": (GREEN, "v", "-"),
     "hdp_signed": (PURPLE, "P", "-"),
     "hdp_zeroed": (YELLOW, "X", "-"),
-    "hdp_both": (SKY, "s", "-"),
     "top_k": (ORANGE, "^", "-"),
     "oracle": (BLACK, "*", "--"),
     "oracle_mass": (BLACK, "+", "-."),

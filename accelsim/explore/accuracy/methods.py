@@ -29,10 +29,8 @@ HDP_VARIANTS: dict[str, dict[str, str]] = {
     "hdp_centred": {"importance": "absolute", "center_keys": "dynamic", "pruned_score": "excluded"},
     "hdp_signed": {"importance": "signed", "center_keys": "none", "pruned_score": "excluded"},
     "hdp_zeroed": {"importance": "absolute", "center_keys": "dynamic", "pruned_score": "zero_in_denominator"},
-    "hdp_both": HDP_PRESETS["robust"],
 }
-"""HDP's readings: the workload's own options, the presets, and three more sets of switches. ``hdp_both`` is the name
-that the robust preset had among them before it was chosen."""
+"""HDP's readings: the workload's own options, the presets, and three more sets of switches."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,6 @@ METHODS: dict[str, Entry] = {
     "hdp_zeroed": Entry(
         "blocks", "HDP, keys centred, pruned blocks 0 in the denominator", _hdp(HDP_VARIANTS["hdp_zeroed"])
     ),
-    "hdp_both": Entry("blocks", "HDP, the robust preset by an earlier name", _hdp(HDP_VARIANTS["hdp_both"])),
     "top_k": Entry("blocks", "as many blocks of each row, by HDP's integer importance", _top_k),
     "oracle": Entry(
         "blocks",
