@@ -1,12 +1,15 @@
 """What notebooks share: quick mode, where data lies, and how tables and figures are shown."""
 
+import io
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from IPython.display import Image, Markdown, display
+from PIL import Image as Picture
 from ruamel.yaml import YAML
 
 from accelsim.show.style import figure_bytes
@@ -17,10 +20,14 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 
+sys.path.append(str(ROOT / "docs"))  # pages and notebooks share how some tables are made
+
 QUICK = bool(os.environ.get("ACCELSIM_NOTEBOOK_QUICK"))
 """Whether to do less: fewer points of a sweep, fewer rows of a table, the closed form in place of events."""
 
 _DPI = 130
+_COLOURS = 96
+"""Of a picture in a notebook: figures have few, and a third of the bytes is left."""
 
 
 def published(name: str) -> dict[str, Any]:
@@ -47,7 +54,10 @@ def say(text: str) -> None:
 
 def show(figure: "Figure", name: str) -> None:
     """Show a figure, and write it as NAME.svg and NAME.png to ``$ACCELSIM_NOTEBOOK_FIGURES`` where that is set."""
-    display(Image(figure_bytes(figure, "png", dpi=_DPI), width=round(96 * figure.get_figwidth())))
+    picture = Picture.open(io.BytesIO(figure_bytes(figure, "png", dpi=_DPI))).convert("RGB")
+    small = io.BytesIO()
+    picture.quantize(_COLOURS, dither=Picture.Dither.NONE).save(small, "png", optimize=True)
+    display(Image(small.getvalue(), width=round(96 * figure.get_figwidth())))
     folder = os.environ.get("ACCELSIM_NOTEBOOK_FIGURES")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)

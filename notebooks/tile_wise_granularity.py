@@ -15,19 +15,19 @@
 # %% [markdown]
 # # How wide weight tiles should be
 #
-# **What the papers say.** Tile-wise pruning decides for each tile of G kept columns which rows go
-# ([arXiv 2008.13006](https://arxiv.org/abs/2008.13006)). Small G leaves pruning more freedom and the kernel narrower
-# tiles. Code of the same group, TW_TVM, has a table of measured latencies over G and sparsity, and the norm of the
-# weights that each G keeps.
+# **What the papers say.** Tile-wise pruning decides for each tile of G kept columns which rows go ([arXiv
+# 2008.13006](https://arxiv.org/abs/2008.13006)). Small G leaves pruning more freedom and the kernel narrower tiles.
+# Code of the same group, TW_TVM, has a table of measured latencies over G and sparsity, and the norm of the weights
+# that each G keeps.
 #
 # **What is reproduced.** Three quantities over G: speed-up at each sparsity, latency with the share of the scatter that
-# moves compact outputs to their columns, and the norm kept. Beside them, what was not published in any source that
-# we could read: the same on tensor cores, and accuracy.
+# moves compact outputs to their columns, and the norm kept. Beside them, what was not published in any source that we
+# could read: the same on tensor cores, and accuracy.
 #
-# **Machine and data.** `v100_pcie`, fp32 on CUDA cores, 1024 x 1024 x 1024, rows of tiles alone (`stages=1`), one launch
-# padded to the longest tile and a scatter kernel of its own, as in TW_TVM. Published points are typed into
-# `data/tile_wise_granularity.yaml`, which says what was left out of them. Nothing was fitted to them. Accuracy is that of
-# the digits' vision transformers, whose pruned weights were trained on (`docs/data/recovery.csv`).
+# **Machine and data.** `v100_pcie`, fp32 on CUDA cores, 1024 x 1024 x 1024, rows of tiles alone (`stages=1`), one
+# launch padded to the longest tile and a scatter kernel of its own, as in TW_TVM. Published points are typed into
+# `data/tile_wise_granularity.yaml`, which says what was left out of them. Nothing was fitted to them. Accuracy is that
+# of the digits' vision transformers, whose pruned weights were trained on (`docs/data/recovery.csv`).
 #
 # **How far it agrees** is computed below.
 
@@ -107,7 +107,8 @@ display(agrees)
 error = 100 * (both["latency_us_ours"] / both["latency_us"] - 1)
 wide = both["granularity"] >= 32
 common.say(
-    f"Dense: {dense_us:.0f} us here, {published['dense_us']} us published ({common.off(dense_us, published['dense_us'])}). "
+    f"Dense: {dense_us:.0f} us here, {published['dense_us']} us published "
+    f"({common.off(dense_us, published['dense_us'])}). "
     f"Over all {len(both)} points the mean absolute error of latency is **{error.abs().mean():.0f} %** and the median "
     f"{error.abs().median():.0f} %; from G = 32 on, ours lies {common.spread(error[wide], 0)} % off."
 )
@@ -149,9 +150,9 @@ assert at_75["scatter_us"].iloc[-1] > 2 * at_75.set_index("granularity").loc[32,
 # *Fp32 on CUDA cores, 1024 x 1024 x 1024. Lines and hatched bars are ours, hollow markers and plain bars published.*
 #
 # - **The shape agrees**: narrow tiles lose, and from some width on nothing more is won.
-# - **Speed-ups are too low mostly for two reasons.** Our dense product is faster than the published constant for cuBLAS,
-#   and at the highest sparsities our kernels are slower, which come from one menu where the published ones were tuned case
-#   by case.
+# - **Speed-ups are too low mostly for two reasons.** Our dense product is faster than the published constant for
+#   cuBLAS, and at the highest sparsities our kernels are slower, which come from one menu where the published ones were
+#   tuned case by case.
 # - **The scatter does not grow here.** Published ones take more than twice as long at G = 512 as at G = 32; ours is one
 #   pass over the outputs at any G.
 
@@ -198,14 +199,16 @@ with style():
         axes.set_ylim(bottom=0)
     figure.axes[0].set_ylabel("speed-up over dense weights (x)")
 common.show(figure, "tile_wise_granularity_tensor")
-narrow, usual = (predicted[predicted["granularity"] == g].set_index(["hardware", "sparsity"])["speedup"] for g in (16, 64))
+narrow, usual = (
+    predicted[predicted["granularity"] == g].set_index(["hardware", "sparsity"])["speedup"] for g in (16, 64)
+)
 assert (usual > 1.4 * narrow).all()
 assert (l2[16] > 2 * l2[64]).all()
 
 # %% [markdown]
 # *Ours. A thread block is no wider than its weight tile, and each tile gathers its rows of A anew: narrow tiles read A
-# from L2 over and over, as the second table shows. That is why G is 64 or 128 in practice; less is not a finer trade, but
-# a loss.*
+# from L2 over and over, as the second table shows. That is why G is 64 or 128 in practice; less is not a finer trade,
+# but a loss.*
 #
 # ## What G costs in weights
 #
@@ -233,10 +236,10 @@ if not common.QUICK:
 # %% [markdown]
 # ## What G costs in accuracy
 #
-# Vision transformers of 16 tokens on handwritten digits, every matrix of their encoder layers pruned at once by magnitude,
-# then trained for a moment. Three seeds, 500 test images each: the bars are their standard deviation. The published works
-# give accuracy over G for BERT and VGG in figures that we could not read, so that nothing stands beside ours. These
-# networks are small: their widest matrix has 256 columns.
+# Vision transformers of 16 tokens on handwritten digits, every matrix of their encoder layers pruned at once by
+# magnitude, then trained for a moment. Three seeds, 500 test images each: the bars are their standard deviation. The
+# published works give accuracy over G for BERT and VGG in figures that we could not read, so that nothing stands beside
+# ours. These networks are small: their widest matrix has 256 columns.
 
 # %%
 recovery = pd.read_csv(common.ROOT / "docs" / "data" / "recovery.csv")
@@ -247,7 +250,12 @@ tiled = recovery[recovery["setting"].str.match(r"tile_wise_\d+$") & (recovery["s
 tiled["granularity"] = tiled["setting"].str.rsplit("_", n=1).str[1].astype(int)
 found = (
     tiled.groupby(["schedule", "granularity", "asked"])
-    .agg(sparsity=("sparsity", "mean"), accuracy=("accuracy", "mean"), deviation=("accuracy", "std"), seeds=("seed", "nunique"))
+    .agg(
+        sparsity=("sparsity", "mean"),
+        accuracy=("accuracy", "mean"),
+        deviation=("accuracy", "std"),
+        seeds=("seed", "nunique"),
+    )
     .reset_index()
 )
 assert (found["seeds"] == 3).all()
@@ -264,7 +272,9 @@ with style():
     )  # fmt: skip
     left.set_xscale("log", base=2)
     left.set_xticks(published["norm_granularities"], [str(g) for g in published["norm_granularities"]])
-    left.set(xlabel="granularity G (columns)", ylabel="norm of all over norm of kept", title="a  Norm lost, uniform weights")
+    left.set(
+        xlabel="granularity G (columns)", ylabel="norm of all over norm of kept", title="a  Norm lost, uniform weights"
+    )
     trained = found[found["schedule"] == "one_shot"].assign(percent=lambda rows: 100 * rows["sparsity"])
     line_chart(trained, "percent", "accuracy", "granularity", ends=("low", "high"), name="G = {}", axes=right)
     right.axhline(dense_accuracy.mean(), color="#6E6E6E", linewidth=0.9, linestyle="--", label="dense")
@@ -283,7 +293,7 @@ display(
 halves = trained[trained["asked"] == 0.75].set_index("granularity")
 gap = halves["accuracy"].max() - halves["accuracy"].min()
 common.say(
-    f"At 75 % the mean accuracies of G = {', '.join(map(str, halves.index))} lie {gap:.1f} points apart, with deviations "
-    f"of {common.spread(halves['deviation'], 1)} between seeds: what G costs in the norm does not show in these networks "
-    "once they are trained on. That need not hold for larger ones."
+    f"At 75 % the mean accuracies of G = {', '.join(map(str, halves.index))} lie {gap:.1f} points apart, with "
+    f"deviations of {common.spread(halves['deviation'], 1)} between seeds: what G costs in the norm does not show in "
+    "these networks once they are trained on. That need not hold for larger ones."
 )
