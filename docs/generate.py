@@ -18,6 +18,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 from blocks import with_outputs  # noqa: E402
 from pattern_figures import pattern_figures  # noqa: E402
 from reference import config_page, with_options  # noqa: E402
+from trace_figures import trace_figures  # noqa: E402
 
 PAGES = (
     "README.md",
@@ -41,6 +42,7 @@ PAGES = (
     "docs/models.md",
     "docs/serve.md",
     "docs/sweeps.md",
+    "docs/trace.md",
     "docs/validation.md",
 )
 """Pages whose blocks run."""
@@ -87,7 +89,7 @@ def main() -> None:
     for path in PAGES:
         with tempfile.TemporaryDirectory() as folder:
             _write(path, with_outputs((ROOT / path).read_text(encoding="utf-8"), Path(folder)).encode())
-    for path, content in (figures() | pattern_figures()).items():
+    for path, content in (figures() | pattern_figures() | trace_figures()).items():
         _write(path, content)
 
 

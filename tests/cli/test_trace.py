@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from accelsim.cli import main
+from tests.show.read_back import ReadBack
 
 GEMM = ["run", "v100_pcie", "gemm_1024", "--no-values"]
 
@@ -34,10 +35,16 @@ def test_serving_and_attention_write_theirs(tmp_path: Path) -> None:
     requests, heads = tmp_path / "requests.pftrace", tmp_path / "heads.pftrace"
     words = ["serve", "a100_hdp", "bert_tiny", "--no-values", "--requests", "50", "--rate", "9000", "--quiet"]
     assert main([*words, "--trace-out", str(requests)]) == 0
-    assert b"dense at 9,000/s" in requests.read_bytes()
+    served = ReadBack(requests.read_bytes()).slices
+    assert (
+        len([one for path, some in served.items() if path[1] == "requests" for one in some if one[2] == "service"])
+        == 50
+    )
+    assert ("dense at 9,000/s", "machine") in served
     units = ["attention", "compare", "--units", "a3", "--seq", "32", "--heads", "2", "--quiet"]
     assert main([*units, "--trace", str(heads)]) == 0
-    assert b"a3, sequence 32" in heads.read_bytes()
+    layers = ReadBack(heads.read_bytes()).slices["a3, sequence 32", "layers"]
+    assert [one[2] for one in layers] == ["layer 0"]
 
 
 @pytest.mark.parametrize(
