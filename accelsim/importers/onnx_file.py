@@ -81,7 +81,7 @@ def import_onnx(path: Path, name: str, changes: dict[str, Any], data: Mapping[st
     output = walk.settle(walk.values[model.graph.output[0].name])
     if not isinstance(output, View):
         raise OperandError(f"{path}: output {model.graph.output[0].name} is no result of supported operators")
-    listed = listed_workload(walk, output, path, name, changes)
+    listed = listed_workload(walk, output, [path, *_beside(path)], name, changes)
     note, found = check_against_graph(model, walk, listed, path), listed.imported
     left_out = [f"output {other.name} was left out; the first, {model.graph.output[0].name}, is the result"
                 for other in model.graph.output[1:]]  # fmt: skip
@@ -97,13 +97,23 @@ def _load(path: Path) -> "ModelProto":
         raise UserError("ONNX files need the package onnx: pip install 'accelsim[import]'") from None
     try:
         model = onnx.load(path)
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(path)
         if model.functions:
             model = inliner.inline_local_functions(model)
     except Exception as error:  # decoding errors of protobuf and the checker's own have no common class
         text = " ".join(str(error).split())[:200]
         raise OperandError(f"{path}: cannot be read as an ONNX model ({text})") from None
     return model
+
+
+def _beside(path: Path) -> list[Path]:
+    """Files beside a model that hold its larger tensors."""
+    import onnx
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    tensors = onnx.load(path, load_external_data=False).graph.initializer
+    names = {ExternalDataInfo(tensor).location for tensor in tensors if uses_external_data(tensor)}
+    return [path.parent / name for name in sorted(names)]
 
 
 def _without_training(model: "ModelProto") -> bool:

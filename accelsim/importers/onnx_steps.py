@@ -1,5 +1,6 @@
 """What was found in an ONNX graph as a workload: steps that its output needs, small ones made part of products."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ class Listed:
     """In the shape of the graph's output, where in the workload's each element lies."""
 
 
-def listed_workload(walk: Walk, output: View, path: Path, name: str, changes: dict[str, Any]) -> Listed:
+def listed_workload(walk: Walk, output: View, files: Sequence[Path], name: str, changes: dict[str, Any]) -> Listed:
     """Steps that an output needs, as a workload with its weights.
 
     Raises
@@ -44,7 +45,7 @@ def listed_workload(walk: Walk, output: View, path: Path, name: str, changes: di
     OperandError
         When a factor belongs to no step that could hold it, or a weight has a shape that its step does not take.
     """
-    found = walk.rows(output)
+    found, path = walk.rows(output), files[0]
     result = output.tensor if found is None else found[0]
     if found is None and output.places.size != np.prod(walk.shapes[result]):
         raise OperandError(f"{path}: the output is a part of {result} that lies across its rows")
@@ -63,7 +64,7 @@ def listed_workload(walk: Walk, output: View, path: Path, name: str, changes: di
         "inputs": {short[tensor]: size for tensor, size in inputs.items()},
         **({} if mask is None else {"mask": _plain(mask)}),
         "steps": [_step(step, short, items) for step in steps],
-        "sources": {path.name: f"sha256 {sha256(path)}"},
+        "sources": {file.name: f"sha256 {sha256(file)}" for file in files},
     }
     if not inputs:
         raise OperandError(f"{path}: the output does not depend on an input of the graph")
