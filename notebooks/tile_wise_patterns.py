@@ -16,28 +16,27 @@
 # # Sparsity patterns: what they keep, and how fast they are
 #
 # **What the papers say.** Weights that go one by one keep accuracy and lose the tensor cores; whole blocks do the
-# opposite. Tile-wise sparsity (TW, [arXiv 2008.13006](https://arxiv.org/abs/2008.13006)) lies between, and TVW
-# ([arXiv 2402.10876](https://arxiv.org/abs/2402.10876)) adds 2:4 inside the tiles, for sparse tensor cores. Each abstract
+# opposite. Tile-wise sparsity (TW, [arXiv 2008.13006](https://arxiv.org/abs/2008.13006)) lies between, and TVW ([arXiv
+# 2402.10876](https://arxiv.org/abs/2402.10876)) adds 2:4 inside the tiles, for sparse tensor cores. Each abstract
 # states average speed-ups.
 #
-# **What is reproduced.** The masks of every pattern and the norm that they keep; 2:4 on sparse tensor cores over batch and
-# k, beside measurements of an A100 and an RTX 3090; and the averages of the abstracts.
+# **What is reproduced.** The masks of every pattern and the norm that they keep; 2:4 on sparse tensor cores over batch
+# and k, beside measurements of an A100 and an RTX 3090; and the averages of the abstracts.
 #
 # **Machine and data.** Measured rows are PyTorch's for the A100 (pull request 90119) and VENOM's for the RTX 3090, from
-# the public table `gemm_sparse.csv` (docs/validation.md says where it is from and which rows were fitted: one efficiency
-# of each of the A100's libraries to one of its six shapes, one number of the RTX 3090 to its dense rows). Averages are
-# typed into `data/tile_wise_headlines.yaml`. Nothing was fitted to them.
+# the public table `gemm_sparse.csv` (docs/validation.md says where it is from and which rows were fitted: one
+# efficiency of each of the A100's libraries to one of its six shapes, one number of the RTX 3090 to its dense rows).
+# Averages are typed into `data/tile_wise_headlines.yaml`. Nothing was fitted to them.
 #
 # **How far it agrees**: 2:4 within the errors of the first table below; of the averages, two hold here at some sparsity
 # and two nowhere, as the last table says.
 
 # %%
-import sys
-
 import common
 import numpy as np
 import pandas as pd
 from IPython.display import display
+from pattern_figures import example_weights, norms, patterns
 
 import accelsim
 from accelsim.config.loader import load_hardware, load_workload
@@ -51,15 +50,13 @@ from accelsim.show.masks import mask_figure, norm_figure
 from accelsim.show.style import BLUE, ORANGE, SKY, VERMILLION, new_figure, style
 from accelsim.validate import validate
 
-sys.path.append(str(common.ROOT / "docs"))
-from pattern_figures import example_weights, norms, patterns  # noqa: E402
-
 # %% [markdown]
 # ## Masks
 #
 # One matrix of normal weights whose rows and columns differ in scale, three quarters pruned (half by 2:4, which has no
-# other share). Tiles and blocks are small so that they can be seen. These pictures are algorithms, not measurements; there is nothing published beside which they
-# could be set. That the procedures are the published ones is tested step by step (`tests/pruning`).
+# other share). Tiles and blocks are small so that they can be seen. These pictures are algorithms, not measurements;
+# there is nothing published beside which they could be set. That the procedures are the published ones is tested step
+# by step (`tests/pruning`).
 
 # %%
 small = example_weights(128)
@@ -83,8 +80,8 @@ assert at_75["BW, 32 x 32"] < min(at_75[tiled])
 #
 # ## 2:4 on sparse tensor cores
 #
-# The sparse operand has m rows and k columns; batches multiply n. Where the table of measurements is missing, the A100's
-# shapes are predicted alone.
+# The sparse operand has m rows and k columns; batches multiply n. Where the table of measurements is missing, the
+# A100's shapes are predicted alone.
 
 # %%
 table = common.measured("gemm_sparse.csv")
@@ -109,7 +106,9 @@ else:
     )
     found["measured"] = found["measured_us_dense"] / found["measured_us"]
     found["ours"] = found["predicted_us_dense"] / found["predicted_us"]
-    found["batch"] = np.where(found["hardware"] == "a100_sxm4_80gb", found["n"] // np.where(found["k"] == 3072, 768, 3072), 0)
+    found["batch"] = np.where(
+        found["hardware"] == "a100_sxm4_80gb", found["n"] // np.where(found["k"] == 3072, 768, 3072), 0
+    )
 
     def errors(some):
         """Errors of 2:4's latencies and speed-ups over dense products."""
@@ -120,7 +119,7 @@ else:
             "speed-up measured": common.spread(some["measured"]),
             "speed-up ours": common.spread(some["ours"]),
             "speed-up, mean error (%)": gain.abs().mean().round(1),
-            "both above 1": int(((some["measured"] > 1) == (some["ours"] > 1)).sum()),
+            "faster side right": int(((some["measured"] > 1) == (some["ours"] > 1)).sum()),
         })  # fmt: skip
 
     display(pd.DataFrame({" ".join(key): errors(some) for key, some in found.groupby(["hardware", "library"])}).T)
@@ -152,26 +151,31 @@ if found is not None:
             )  # fmt: skip
             axes.axhline(1, color="#222222", linewidth=0.8)
             axes.set(
-                xlabel="k", ylabel="speed-up over dense (x)", ylim=(0, 2.3), title=f"{letter}  RTX 3090, m = {m}, n = 4096"
+                xlabel="k",
+                ylabel="speed-up over dense (x)",
+                ylim=(0, 2.3),
+                title=f"{letter}  RTX 3090, m = {m}, n = 4096",
             )
             axes.legend(loc="lower right")
     common.show(figure, "tile_wise_patterns_2to4")
-    by_batch = a100[a100["m"] == 768].sort_values("batch").groupby("library")[["measured", "ours"]].agg(["first", "last"])
+    by_batch = (
+        a100[a100["m"] == 768].sort_values("batch").groupby("library")[["measured", "ours"]].agg(["first", "last"])
+    )
     assert (by_batch.xs("last", axis=1, level=1) > by_batch.xs("first", axis=1, level=1)).all(axis=None)
     assert (found["ours"] < 2).all()
 
 # %% [markdown]
 # *2:4 halves the products and still gains less than twice.* It rises with the batch, as measured: a larger product has
-# more whole waves of the one wide tile that cuSPARSELt has. Over k ours is flat. Measured ones are not at the ends: dense
-# products of the longest k, and with 1024 rows of weights those of the shortest, were slow when measured, which is not
-# predicted and looks like a larger gain of 2:4.
+# more whole waves of the one wide tile that cuSPARSELt has. Over k ours is flat. Measured ones are not at the ends:
+# dense products of the longest k, and with 1024 rows of weights those of the shortest, were slow when measured, which
+# is not predicted and looks like a larger gain of 2:4.
 #
 # ## The averages of the abstracts
 #
-# Neither abstract states sparsity, batch or accuracy of its averages. Ours: layers of BERT-Base at batch 100 and sequence
-# 128, convolutions of VGG16 and ResNet-50 at batch 32 as products, one step of an LSTM translator at batch 128; fp16, G of
-# 64, blocks of 32 x 32, both sides at one sparsity. A model's speed-up is that of all its products after one another, an
-# average the plain mean over models. A claim *holds* where our average reaches it.
+# Neither abstract states sparsity, batch or accuracy of its averages. Ours: layers of BERT-Base at batch 100 and
+# sequence 128, convolutions of VGG16 and ResNet-50 at batch 32 as products, one step of an LSTM translator at batch
+# 128; fp16, G of 64, blocks of 32 x 32, both sides at one sparsity. A model's speed-up is that of all its products
+# after one another, an average the plain mean over models. A claim *holds* where our average reaches it.
 
 # %%
 published = common.published("tile_wise_headlines")
@@ -220,7 +224,8 @@ for claim, one in claims.items():
     summary.append({
         "claim": claim, "in": one["source"], "GPU": one["hardware"], "claimed": one["value"],
         "ours at 75 %": f"{at['speedup']:.2f} ({at['low']:.2f} to {at['high']:.2f})",
-        f"ours, {100 * min(LEVELS):g} to {100 * max(LEVELS):g} %": common.spread(some["speedup"]), "holds": holds(claim),
+        f"ours, {100 * min(LEVELS):g} to {100 * max(LEVELS):g} %": common.spread(some["speedup"]),
+        "holds": holds(claim),
     })  # fmt: skip
 display(pd.DataFrame(summary).set_index("claim"))
 common.say(f"In brackets the interval of the GPU's held-out errors. Engine: {ENGINE}. Models: {', '.join(MODELS)}.")
@@ -257,8 +262,8 @@ assert holds("TW over dense") != "nowhere"
 # %% [markdown]
 # *Ours; dotted lines are what the abstracts state.* Why two do not hold:
 #
-# - **Over blocks**: blocks of 32 x 32 run here on tensor cores as well as tiles do. The library of that time ran them far
-#   slower; its kernel is not modelled, so that this line compares patterns and not libraries.
+# - **Over blocks**: blocks of 32 x 32 run here on tensor cores as well as tiles do. The library of that time ran them
+#   far slower; its kernel is not modelled, so that this line compares patterns and not libraries.
 # - **Over single weights**: our kernel for them gathers activations on CUDA cores, where the publication used the
 #   vendor's library, which is not modelled either. BERT's products come close, small ones do not.
 #

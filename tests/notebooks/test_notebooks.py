@@ -92,7 +92,7 @@ def test_prose_holds_no_result(name: str) -> None:
     """A number with decimals stands in a cell, or is a published one of a cited file, or part of a name."""
     published = {value for file in DATA for value in _numbers(YAML(typ="safe").load(HERE / "data" / file))}
     prose = "\n".join(_text(cell["source"]) for cell in _notebook(name)["cells"] if cell["cell_type"] == "markdown")
-    prose = re.sub(r"(arXiv |abs/|\[)\d{4}\.\d{5}", "", prose)
+    prose = re.sub(r"(arXiv\s+|abs/|\[)\d{4}\.\d{5}", "", prose)
     assert {float(number) for number in re.findall(r"\d+\.\d+", prose)} <= published
 
 
