@@ -18,8 +18,8 @@ HIGHEST = 0.999
 STEPS = 12
 NEAR = 0.002
 """A share this little above the wanted one is taken."""
-OFFSETS = (-0.3, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2)
-"""Distances of the first layer's threshold from the one that both layers could share."""
+OFFSETS = (-0.2, -0.1, -0.05, 0.05, 0.1)
+"""Distances of the first layer's threshold from the one that both layers could share, which is tried too."""
 
 Thresholds = float | list[float]
 
@@ -85,11 +85,12 @@ class Chooser:
         RuntimeError
             When none prunes as much.
         """
-        middle = self.shared(options, share).options.rho_b
+        shared = self.shared(options, share)
+        middle = shared.options.rho_b
         assert isinstance(middle, float)
         firsts = [round(middle + offset, 4) for offset in OFFSETS]
         tried = [self._halved(options, partial(_pair, first), share) for first in firsts if -1 < first < 1]
-        return min((found for found in tried if found is not None), key=lambda found: found.change)
+        return min((found for found in (shared, *tried) if found is not None), key=lambda found: found.change)
 
     def _halved(self, options: Hdp, thresholds: Callable[[float], Thresholds], share: float) -> Found | None:
         """The setting of least share at or above the wanted one; None when the highest threshold prunes less."""

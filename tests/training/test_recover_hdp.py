@@ -1,6 +1,8 @@
 """Training under HDP: torch decides as the simulator does, and thresholds are chosen for the share that is asked."""
 
 import importlib
+import re
+import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -114,7 +116,7 @@ def test_training_brings_pruned_answers_nearer_to_the_dense_ones(monkeypatch: py
 
     def loss() -> float:
         with torch.no_grad():
-            logits = recovery.logits(images, torch.full((len(images),), 0.55))
+            logits = recovery.logits(images, torch.full((len(images),), 0.45))
             return float(torch.nn.functional.cross_entropy(logits, shares))
 
     before = loss()
@@ -134,7 +136,7 @@ def test_a_share_of_each_batch_stays_dense(monkeypatch: pytest.MonkeyPatch) -> N
     dense, pruned = seen
     assert dense is None
     assert len(pruned) == 6
-    assert 0.2 <= pruned.min() < pruned.max() <= 0.6
+    assert 0.3 <= pruned.min() < pruned.max() <= 0.5
 
 
 def test_thresholds_reach_the_share_and_those_of_layers_change_margins_no_more() -> None:
@@ -144,7 +146,25 @@ def test_thresholds_reach_the_share_and_those_of_layers_change_margins_no_more()
     for found in (shared, layers):
         assert 0.6 <= found.pruned < 0.63
         assert chooser.found(found.options) == found
-    assert isinstance(layers.options.rho_b, list)
-    assert layers.change <= shared.change + 0.01
+    assert layers.change <= shared.change
     with pytest.raises(RuntimeError, match="no row threshold prunes 99"):
         chooser.shared(HDP, 0.99)
+
+
+@pytest.mark.slow
+def test_training_on_again_bears_as_much_as_what_is_shipped(tmp_path: Path) -> None:
+    """Seed 0; another processor or version may end in other weights."""
+    log = (MODELS / "digits_vit.md").read_text()
+    logged = re.search(r"^\| `digits_vit_hdp\.npz` \| [^|]*\| (\d+) of 300 ", log, re.MULTILINE)
+    assert logged is not None
+    script, saved = ROOT / "training" / "recover_hdp.py", str(tmp_path / "after{seed}.npz")
+    command = [sys.executable, str(script), "--seeds", "0", "--save", saved]
+    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    before, after = (
+        re.search(rf"{title}, rho_b .*: (\S+)% of blocks pruned, (\d+) wrong", printed) for title in ("before", "after")
+    )
+    assert before is not None
+    assert after is not None
+    assert float(after[1]) >= 86
+    assert 300 - int(after[2]) >= int(logged[1]) - 3
+    assert int(after[2]) <= int(before[2])
