@@ -102,6 +102,17 @@ def test_tensor_cores_of_a_large_product_agree_closely_in_the_file() -> None:
     assert by_cause(some)[0]["compute"] == pytest.approx(account["compute"], rel=1e-3)
 
 
+def test_a_power_limit_stands_behind_the_work_that_it_slows() -> None:
+    sets = ("hardware.gpu.power.limit=60 W", "hardware.gpu.power.time_constant=1 us")
+    result = accelsim.run("v100_pcie", "gemm_1024", values=False, sets=sets, trace=accelsim.Sampling(sms=None))
+    assert result.timeline is not None
+    cores = result.timeline.find("tensor core").tracks
+    limited = result.account.set_index("cause").loc["power_limit", "time_total_ps"]
+    assert sum(track.slices[-1].end_ps - track.slices[-1].begin_ps for track in cores) == limited > 0
+    assert {track.slices[-1].name for track in cores} == {"power_limit"}
+    assert {track.slices[-1].end_ps for track in cores} == {result.timeline.find("kernels").tracks[0].slices[0].end_ps}
+
+
 @pytest.mark.parametrize("scheme", ["dense", "tile_wise+hdp"])
 def test_kernels_copies_and_attention_are_those_of_the_table(scheme: str) -> None:
     result, tracks = traced(scheme), {"gpu": "kernels", "link": "link", "attention_unit": "operations"}
