@@ -48,6 +48,9 @@ def diff(
     allowed = None if fail_above is None else _percent(fail_above)
     from accelsim.results.saved import is_sweep
 
+    missing = [folder for folder in (before, after) if not folder.is_dir()]
+    if missing:
+        raise UserError(f"{missing[0]}: no such folder of results")
     kinds = [is_sweep(folder) for folder in (before, after)]
     if kinds[0] != kinds[1]:
         sweep, other = (before, after) if kinds[0] else (after, before)

@@ -1,6 +1,7 @@
 """`accelsim sweep`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -119,19 +120,25 @@ def _report(run: "SweepRun") -> None:
     from accelsim.results.intervals import undecided_from_fastest
 
     went_well = [Comparison("error", "=", None)]
-    good = select(run.records, went_well, limit=_COMPARED)
-    many = len(good) > _ROWS
-    count = len(good) if len(good) < _COMPARED else sum(record["error"] is None for record in run.records)
-    show_points(
-        f"{run.name}: the fastest {_ROWS} of {count} points" if many else f"{run.name}: {count} points",
-        run.axes,
-        select(run.records, went_well, "latency_us", limit=_ROWS) if many else good,
-    )
-    undecided = undecided_from_fastest(good) if len(good) < _COMPARED else 0
+    shown = select(run.records, went_well, limit=_ROWS + 1)
+    count, latencies = len(shown), _latencies(shown)
+    title = f"{run.name}: {count} points"
+    if count > _ROWS:
+        shown = select(run.records, went_well, "latency_us", limit=_ROWS)
+        good = (record for record in run.records if record["error"] is None)
+        latencies = _latencies(islice(good, _COMPARED))
+        count = len(latencies) + sum(1 for _ in good)
+        title = f"{run.name}: the fastest {_ROWS} of {count} points"
+    show_points(title, run.axes, shown)
+    undecided = undecided_from_fastest(latencies) if count <= _COMPARED else 0
     if undecided:
-        output.lines(
-            [f"Undecided, since within the errors of both: {undecided} of {len(good)} points and the fastest."]
-        )
+        output.lines([f"Undecided, since within the errors of both: {undecided} of {count} points and the fastest."])
+
+
+def _latencies(records: "Iterable[Record]") -> "list[Record]":
+    """Of each record its latency and the interval alone, which many of take little memory."""
+    keys = ("latency_us", "latency_low_us", "latency_high_us")
+    return [{key: record.get(key) for key in keys} for record in records]
 
 
 def show_points(title: str, axes: Sequence[str], chosen: "Sequence[Record]", more: Sequence[str] = ()) -> None:

@@ -125,5 +125,7 @@ def test_no_scheduler_at_the_address(
     address = f"tcp://127.0.0.1:{free_port()}"
     with pytest.raises(ConfigError, match=f"no scheduler answers at {address} within 1 s"):
         run_sweep(sweep, tmp_path / "out", scheduler=address)
-    assert main(["sweep", str(tmp_path / "tiles.yaml"), "--scheduler", "nowhere"]) == 2
-    assert "no scheduler answers at nowhere" in capsys.readouterr().err
+    assert main(["sweep", str(tmp_path / "tiles.yaml"), "--scheduler", "nowhere", "--quiet"]) == 2
+    told = capsys.readouterr().err
+    assert "scheduler 'nowhere'" in told
+    assert "needs an address as in tcp://host:8786" in told

@@ -41,6 +41,8 @@ def axis_values(given: object) -> list[Scalar]:
     """
     if isinstance(given, list):
         return list(given)
+    if given is None:
+        raise ConfigError(f"has no value; {_FORM}")
     if not isinstance(given, dict):
         raise ConfigError(f"{_FORM}, not {describe(given)}")
     return _range(given)

@@ -131,8 +131,13 @@ class Cluster(Workers):
     def __init__(self, address: str) -> None:
         try:
             from distributed import Client
+            from distributed.comm import resolve_address
         except ImportError:
             raise ConfigError("--scheduler needs Dask: pip install accelsim[cluster]") from None
+        try:
+            resolve_address(address)  # a client that was given no address does not end cleanly
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"scheduler {address!r}: {error}; needs an address as in tcp://host:8786") from None
         try:
             self._client: Any = Client(address, timeout=_ANSWER_S, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
