@@ -13,6 +13,7 @@ from accelsim.importers.imported import Array, Imported, sha256
 from accelsim.importers.onnx_file import import_onnx
 from accelsim.importers.text_files import load_tokenizer, read_text_file, tokenise
 from accelsim.model.operand_files import array_names, read_arrays
+from accelsim.model.vision import check_images
 
 
 def import_model(
@@ -104,7 +105,10 @@ def _with_images(found: Imported, data: Mapping[str, Path], asked: dict[str, Any
         if names["labels"] not in known and spec.metric is None:
             del names["labels"]  # outputs are then compared with the dense ones alone
         stored = read_arrays(path, tuple(names.values()))
-        arrays |= {f"{split}_{kind}": stored[given] for kind, given in names.items()}
+        found_here = {kind: stored[given] for kind, given in names.items()}
+        taken = spec.model_copy(update={"split": split})
+        check_images(taken, str(path), found_here["images"], found_here.get("labels"))
+        arrays |= {f"{split}_{kind}": array for kind, array in found_here.items()}
         hashes[path.name] = f"sha256 {sha256(path)}"
     changed = {"split": next(iter(data)), "sources": spec.sources | hashes}
     return replace(found, workload=_changed(spec, changed), data=arrays)

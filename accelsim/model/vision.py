@@ -79,6 +79,29 @@ def load_images(workload: VisionWorkload) -> tuple[NDArray[Any], NDArray[np.int6
         wanted.append(f"{split}_labels")
     stored = read_arrays(path, tuple(wanted))
     images, labels = stored[f"{split}_images"], stored.get(f"{split}_labels")
+    check_images(workload, path, images, labels)
+    count = len(images) if workload.images is None else workload.images
+    if count > len(images):
+        raise OperandError(f"{path}: split {split} has {len(images)} images, workload.images asks for {count}")
+    return images[:count], None if labels is None else labels[:count].astype(np.int64)
+
+
+def check_images(workload: VisionWorkload, path: str, images: NDArray[Any], labels: NDArray[Any] | None) -> None:
+    """Check images and labels of a split against the sizes of a workload.
+
+    Parameters
+    ----------
+    workload : VisionWorkload
+    path : str
+        Of the file, for messages.
+    images : array [count, height, width], or [count, height, width, channels]
+    labels : array [count] or None
+
+    Raises
+    ------
+    OperandError
+    """
+    split = workload.split
     extents = "" if workload.channels == 1 else f", {workload.channels}"
     fits = images.ndim == 3 if workload.channels == 1 else images.ndim == 4 and images.shape[3] == workload.channels
     if not fits or (labels is not None and labels.shape != images.shape[:1]) or images.size == 0:
@@ -101,10 +124,6 @@ def load_images(workload: VisionWorkload) -> tuple[NDArray[Any], NDArray[np.int6
         raise OperandError(f"{path}: {split}_labels need a classifier; set workload.classes, or leave labels out")
     if labels is not None and workload.classes is not None:
         _check_labels(f"{path}: {split}_labels", labels, workload.classes)
-    count = len(images) if workload.images is None else workload.images
-    if count > len(images):
-        raise OperandError(f"{path}: split {split} has {len(images)} images, workload.images asks for {count}")
-    return images[:count], None if labels is None else labels[:count].astype(np.int64)
 
 
 def _check_labels(name: str, labels: NDArray[Any], classes: int) -> None:

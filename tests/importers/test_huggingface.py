@@ -128,6 +128,30 @@ def test_vision_model_gives_what_the_model_gives(tmp_path):
     np.testing.assert_allclose(output(written), plain_vit(tensors, pixels), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("pooling", [None, "cls"])
+def test_vision_model_without_a_classifier_puts_out_its_states(tmp_path, pooling):
+    tensors = {name: array for name, array in tensors_of(vit_shapes()).items() if not name.startswith("classifier")}
+    images = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
+    np.savez(tmp_path / "i.npz", images=images)
+    folder = write_folder(tmp_path / "m", VIT, tensors)
+    found = import_model(folder, data={"test": tmp_path / "i.npz"}, changes={"pooling": pooling})
+    made = output(save(found, tmp_path / "out"))
+    unit = {"classifier.weight": np.eye(16), "classifier.bias": np.zeros(16)}
+    first = made if pooling else made.reshape(3, 5, 16)[:, 0]
+    np.testing.assert_allclose(first, plain_vit(tensors | unit, images / 127.5 - 1), rtol=1e-4, atol=1e-5)
+
+
+def test_labels_without_a_classifier_are_refused(tmp_path):
+    tensors = {name: array for name, array in tensors_of(vit_shapes()).items() if not name.startswith("classifier")}
+    np.savez(tmp_path / "i.npz", images=np.zeros((2, 8, 8, 3), np.uint8), labels=np.zeros(2, np.int64))
+    folder = write_folder(tmp_path / "m", VIT, tensors)
+    with pytest.raises(OperandError, match="test_labels need a classifier"):
+        import_model(folder, data={"test": tmp_path / "i.npz"})
+    np.savez(tmp_path / "i.npz", images=np.zeros((2, 8, 8, 3), np.uint8))
+    with pytest.raises(OperandError, match="no array labels; found images"):
+        import_model(folder, data={"test": tmp_path / "i.npz"}, changes={"metric": "accuracy", "pooling": "cls"})
+
+
 def test_weights_without_data_run_on_drawn_texts(tmp_path):
     written = save(import_model(bert(tmp_path / "m"), changes={"sequence": 6}), tmp_path / "out")
     result = accelsim.run("edge_hdp", written, engine="estimate")
