@@ -35,6 +35,7 @@ from accelsim.cli import (
     study,
     sweep,
     tradeoff,
+    tune,
     validate,
     watch,
     workload,
@@ -65,6 +66,7 @@ app.command("diff")(diff.diff)
 app.command("report")(html_report.report)
 app.command("sweep")(sweep.sweep)
 app.command("results")(results.results)
+app.command("tune")(tune.tune)
 app.command("breakeven")(breakeven.breakeven)
 app.command("serve")(serve.serve)
 app.command("validate")(validate.validate)

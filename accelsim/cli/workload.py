@@ -22,7 +22,7 @@ def list_(json: options.Json = False) -> None:
     """List the workloads: kind, format, multiply-accumulates and what they are."""
     from accelsim.config.loader import available
 
-    others = {name for folder in ("sweeps", "schedules") for name in available(f"workloads/{folder}")}
+    others = {name for folder in ("sweeps", "schedules", "tunes") for name in available(f"workloads/{folder}")}
     names = sorted(set(available("workloads")) - others)
     entries = [_entry(name) for name in names]
     if json:

@@ -1,6 +1,7 @@
 """Which kernel computes a GEMM: the cheapest by the closed-form estimate, as a vendor's library would choose."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,21 +83,74 @@ def rank(
     MappingError
         If no kernel fits, or split-K is asked of the stream strategy, whose launches have no common end to reduce at.
     """
+    candidates = _candidates(gemm, gpu, library, mapping, weights, execution)
+    strips = [raster_strip(with_raster(mapping, tile, execution)) for tile, _, _ in candidates]
+    cycles = _estimates(gemm, gpu, library, caches, candidates, strips, execution)
+    order = np.argsort(cycles, kind="stable")
+    return [Choice(candidates[i][0], candidates[i][2], float(cycles[i])) for i in order]
+
+
+def choose_each(
+    gemm: Gemm, gpu: Gpu, library: Library, mappings: Sequence[Mapping], caches: Caches
+) -> list[Choice | MappingError]:
+    """`choose` of a dense product for many mappings, estimated all at once.
+
+    Parameters
+    ----------
+    gemm, gpu, library, caches
+        As of `rank`.
+    mappings : sequence of Mapping
+
+    Returns
+    -------
+    list of Choice or MappingError
+        For each mapping its kernel, or why there is none.
+    """
+    known: dict[tuple[int | None, ...], list[Candidate] | MappingError] = {}
+    found: list[list[Candidate] | MappingError] = []
+    for mapping in mappings:
+        key = (mapping.tile_m, mapping.tile_n, mapping.tile_k, mapping.stages, mapping.split_k)
+        if key not in known:
+            try:
+                known[key] = _candidates(gemm, gpu, library, mapping)
+            except MappingError as error:
+                known[key] = error
+        found.append(known[key])
+    able = [(index, own) for index, own in enumerate(found) if not isinstance(own, MappingError)]
+    if not able:
+        return [own for own in found if isinstance(own, MappingError)]
+    strips = [raster_strip(mappings[index]) for index, own in able for _ in own]
+    cycles = _estimates(gemm, gpu, library, caches, [one for _, own in able for one in own], strips)
+    shares = iter(np.split(cycles, np.cumsum([len(own) for _, own in able])[:-1]))
+    return [own if isinstance(own, MappingError) else _cheapest(own, next(shares)) for own in found]
+
+
+def _cheapest(candidates: list[Candidate], cycles: NDArray[np.float64]) -> Choice:
+    best = int(np.argmin(cycles))
+    tile, _, split = candidates[best]
+    return Choice(tile, split, float(cycles[best]))
+
+
+def _candidates(
+    gemm: Gemm,
+    gpu: Gpu,
+    library: Library,
+    mapping: Mapping,
+    weights: PlannedWeights | None = None,
+    execution: SparseExecution | None = None,
+) -> list[Candidate]:
+    """Kernels and split-K that may compute a product, in the menu's order."""
     tiles = _tiles(gemm, gpu, library, mapping, execution)
     if weights is None and gemm.m == 1:
         tiles = tiles + vector_tiles(gemm.dtype, gpu, library, mapping)
     splits = _splits(library, mapping, execution)
     sizes = [_size(gemm, tile.tile_n, weights, execution) for tile in tiles]
-    pairs = [
-        (index, split)
-        for index, tile in enumerate(tiles)
+    return [
+        (tile, size, split)
+        for tile, size in zip(tiles, sizes, strict=True)
         for split in splits
-        if split == splits[0] or split_applies(split, sizes[index][1], tile.tile_k, library)
+        if split == splits[0] or split_applies(split, size[1], tile.tile_k, library)
     ]
-    candidates = [(tiles[i], sizes[i], split) for i, split in pairs]
-    cycles = _estimates(gemm, gpu, library, mapping, caches, candidates, execution)
-    order = np.argsort(cycles, kind="stable")
-    return [Choice(tiles[pairs[i][0]], pairs[i][1], float(cycles[i])) for i in order]
 
 
 def _tiles(
@@ -149,12 +203,12 @@ def _estimates(
     gemm: Gemm,
     gpu: Gpu,
     library: Library,
-    mapping: Mapping,
     caches: Caches,
     candidates: list[Candidate],
+    strips: list[int],
     execution: SparseExecution | None = None,
 ) -> NDArray[np.float64]:
-    """Cycles that each candidate is estimated to take."""
+    """Cycles that each candidate is estimated to take, walked in strips of so many columns of output tiles."""
     element = ELEMENT_BYTES[gemm.dtype]
     rows = [
         (n, k, tile.tile_m, tile.tile_n, tile.tile_k, tile.stages, occupancy(tile, gpu), split)
@@ -189,7 +243,7 @@ def _estimates(
             multicast=[tile.multicast if execution is None else 1 for tile, _, _ in candidates],
         ),
         numbers if execution is None else replace(numbers, few_blocks=0),
-        np.array([raster_strip(with_raster(mapping, tile, execution)) for tile, _, _ in candidates]),
+        np.array(strips),
     )
     return found.cycles
 

@@ -289,3 +289,47 @@ ATTENTION_SCHEMA: dict[str, Any] = {
     "properties": {"schema_version": _VERSION, **_ATTENTION},
     "required": ["schema_version", *_ATTENTION],
 }
+
+_TUNED: dict[str, dict[str, Any]] = {
+    "settings": {"type": "object", "additionalProperties": {"type": ["number", "string", "boolean", "null"]}},
+    **dict.fromkeys(("latency_us", "energy_uj"), _OPTIONAL_AMOUNT),
+    "gain": {"type": ["object", "null"], "additionalProperties": _AMOUNT},
+    "error": {"type": ["string", "null"]},
+}
+_ONE_TUNED = {"type": "object", "properties": _TUNED, "required": [*_TUNED]}
+_ALL_TUNED: dict[str, dict[str, Any]] = {
+    "legal": _COUNT,
+    "best": {"type": "array", "items": _ONE_TUNED},
+    "gap_percent": _OPTIONAL_NUMBER,
+    "found": _COUNT,
+    "evaluations_percent": _OPTIONAL_NUMBER,
+}
+_TRIED: dict[str, dict[str, Any]] = {
+    "evaluation": _COUNT,
+    "by": _TEXT,
+    "holds": {"type": "boolean"},
+    "error": {"type": ["string", "null"]},
+}
+_TUNE: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("tune", "hardware", "workload", "scheme", "engine", "command"), _TEXT),
+    "seed": _COUNT,
+    "objectives": {"type": "array", "minItems": 1, "items": {"enum": ["latency_us", "energy_uj", "edp"]}},
+    "limits": {"type": "object", "additionalProperties": _AMOUNT},
+    "axes": {"type": "array", "minItems": 1, "items": _TEXT},
+    **dict.fromkeys(("space_points", "evaluations", "estimate_calls", "estimate_runs"), _COUNT),
+    **dict.fromkeys(("hopeless", "impossible"), _COUNT),
+    "reference": _ONE_TUNED,
+    "best": {"type": "array", "minItems": 1, "items": _ONE_TUNED},
+    "checked": {"type": "array", "items": {"type": "object"}},
+    "exhaustive": {"type": ["object", "null"], "properties": _ALL_TUNED, "required": [*_ALL_TUNED]},
+    "history": {"type": "array", "items": {"type": "object", "properties": _TRIED, "required": [*_TRIED]}},
+    "notes": {"type": "array", "items": _TEXT},
+}
+
+TUNE_SCHEMA: dict[str, Any] = {
+    "$schema": _DIALECT,
+    "title": "accelsim tune",
+    "type": "object",
+    "properties": {"schema_version": _VERSION, **_TUNE},
+    "required": ["schema_version", *_TUNE],
+}
