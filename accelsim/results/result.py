@@ -51,7 +51,7 @@ class Result:
     """A row for each cell of a grid over the output tiles of each product; None of older results."""
     masks: dict[str, np.ndarray] = field(default_factory=dict)
     """Which weights, blocks and heads were kept, by name."""
-    timeline: Timeline | None = None
+    timeline: Timeline | None = field(default=None, repr=False)
     """What ran when, if that was asked for; no part of what is saved (`accelsim.show.trace` writes it)."""
     provenance: dict[str, object] = field(default_factory=dict)
     """`config` (resolved, with its sources), `config_hash`, `seed`, `accelsim` (version); no times, so that equal runs
