@@ -40,6 +40,8 @@ PAGES = (
     "docs/formats.md",
     "docs/explain.md",
     "docs/models.md",
+    "docs/report.md",
+    "docs/notebooks.md",
     "docs/serve.md",
     "docs/sweeps.md",
     "docs/trace.md",

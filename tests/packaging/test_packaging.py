@@ -74,6 +74,11 @@ def test_a_wheel_works_from_another_folder(tmp_path: Path) -> None:
         for path in (ROOT / folder).rglob("*"):
             if path.is_file():
                 assert f"{target}/{path.relative_to(ROOT / folder).as_posix()}" in names
+    beside_code = [
+        path for path in (ROOT / "accelsim").rglob("*") if path.suffix in (".css", ".jinja", ".js", ".typed")
+    ]
+    assert {"report.js", "page.html.jinja"} <= {path.name for path in beside_code}
+    assert {path.relative_to(ROOT).as_posix() for path in beside_code} <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "hwconfigs/"))]
 
     check = (

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from accelsim.numerals import amount
 from accelsim.results import Result
 from accelsim.results.explain import explain
-from accelsim.show.report import comparison_report, run_report, sweep_report
+from accelsim.show.report import comparison_report, document_report, run_report, sweep_report
 from accelsim.show.report.bars import timeline, waterfall
+from accelsim.show.report.documents import _serve
 from accelsim.show.report.heat import attention_maps, heat_map, product_maps
 from accelsim.show.report.scales import Scale
 from accelsim.show.report.scatter import Point, pareto, roofline, unbeaten
@@ -279,3 +280,61 @@ def test_maps_of_a_result_with_and_without_tiles() -> None:
     assert groups[0].maps[1].values.split("|")[0] == (
         "m 0 to 63, n 0 to 31\n2 thread blocks, each 1.000 us\n25 % of k multiplied"
     )
+
+
+def tradeoff_document() -> dict[str, object]:
+    same = {"workload": "w", "inputs": 40, "block_ratio": None, "head_ratio": None, "weight_sparsity": 0.0}
+    rows = [
+        {**same, "scheme": scheme, "setting": setting, "quality": quality, "change": quality - 1, "latency_us": latency,
+         "energy_uj": 3 * latency}
+        for scheme, setting, quality, latency in (("dense", "", 1.0, 9.0), ("hdp", "hdp.rho_b=0.5", 0.95, 6.0))
+    ]  # fmt: skip
+    return {"hardware": "h", "workloads": ["w"], "metric": "accuracy", "seed": 0, "notes": ["A note."], "points": rows}
+
+
+def serve_document() -> dict[str, object]:
+    rows = [
+        {"scheme": "dense", "rate_per_s": rate, "load": rate / 100, "throughput_per_s": min(rate, 100.0),
+         "p95_us": 2 * rate, "energy_per_request_uj": 1e3}
+        for rate in (50.0, 80.0, 120.0)
+    ]  # fmt: skip
+    schemes = [{"scheme": "dense", "capacity_per_s": 100.0, "knee_per_s": 80.0}]
+    return {"hardware": "h", "workload": "w", "seed": 0, "notes": [], "schemes": schemes, "points": rows}
+
+
+def study_document() -> dict[str, object]:
+    rows = [
+        {"axis": axis, "method": method, "asked": share, "pairs_pruned": share, "heads_pruned": share,
+         "score": 1 - share, "loss": share, "loss_low": 0.0, "loss_high": 1.0, "gain_over_random": None}
+        for axis, method in (("blocks", "hdp"), ("heads", "heads_hdp"))
+        for share in (0.25, 0.5)
+    ]  # fmt: skip
+    left = [{"method": "cascade_tokens", "asked": 0.75, "reason": "too much"}]
+    points_and = {"measure": "accuracy", "dense_score": 0.98, "items": 60, "points": rows, "unreachable": left}
+    return {"workloads": ["w"], "seed": 0, **points_and}
+
+
+@pytest.mark.parametrize(
+    ("kind", "document", "says", "charts"),
+    [
+        ("tradeoff", tradeoff_document(), ["A note.", "hdp.rho_b=0.5", "accuracy 95.00 %", ">-5.000<"], 2),
+        ("serve", serve_document(), ["knee at 80.00 1/s", "load 0.8", "95th percentile of latency 160.0 us"], 3),
+        (
+            "study",
+            study_document(),
+            ["98.00</b> %", "cascade tokens at 75 %: too much.", "50 points lost, 0 to 100"],
+            2,
+        ),
+    ],
+)
+def test_pages_of_documents(kind: str, document: dict[str, object], says: list[str], charts: int) -> None:
+    page = document_report(kind, document)
+    assert Reader(page).open == []
+    assert [text for text in says if text not in page] == []
+    assert page.count('class="plot') == charts
+    assert document_report(kind, {**document, "workload": EVIL, "workloads": [EVIL]}).count(EVIL) == 0
+
+
+def test_an_overloaded_rate_has_no_latency_in_the_curve() -> None:
+    latency, throughput, _ = _serve(serve_document())[0]
+    assert (len(latency.marks), len(throughput.marks)) == (2, 3)

@@ -1,4 +1,4 @@
-"""One self-contained page for a saved run, comparison or sweep.
+"""One self-contained page for a saved run, comparison, sweep, trade-off, study or serving.
 
 The page holds its style, its script and its figures, so that it opens without a network; a content security policy in
 its head forbids everything else. Figures are drawn from results as SVG whose places are percents, so that text keeps
@@ -69,4 +69,25 @@ def sweep_report(
     return html(sweep_page(name, axes, points, identity, title))
 
 
-__all__ = ["comparison_report", "run_report", "sweep_report"]
+def document_report(kind: str, document: Mapping[str, Any], title: str | None = None) -> str:
+    """The page of a trade-off, of serving or of a study as HTML.
+
+    Parameters
+    ----------
+    kind : str
+        A name of `DOCUMENTS`.
+    document : mapping
+        What KIND.json of its folder holds.
+    title : str, optional
+        Left out, what was run.
+    """
+    from accelsim.show.report.documents import document_page
+    from accelsim.show.report.page import html
+
+    return html(document_page(kind, document, title))
+
+
+DOCUMENTS = ("tradeoff", "serve", "study")
+"""Kinds of documents that have a page beside runs, comparisons and sweeps; the name of the file that holds one."""
+
+__all__ = ["DOCUMENTS", "document_report", "comparison_report", "run_report", "sweep_report"]

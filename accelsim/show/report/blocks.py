@@ -93,6 +93,8 @@ class Mark:
     label: str = ""
     start: bool = False
     """Whether the label lies before the point, as those near the right edge do."""
+    below: bool = False
+    """Whether it lies below the point, where another one's label is above."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,14 @@ class Scatter:
     keys: Sequence[Key] = ()
     note: str = ""
     kind: str = "scatter"
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Scatters side by side where there is room."""
+
+    charts: Sequence[Scatter]
+    kind: str = "charts"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 from accelsim.numerals import amount, count, percent
 from accelsim.results.result import Result
 from accelsim.results.tables import plain
-from accelsim.show.report.blocks import Note, Page, Scatter, Section
+from accelsim.show.report.blocks import Charts, Note, Page, Scatter, Section
 from accelsim.show.report.scatter import Point, pareto
 from accelsim.show.report.sections import energy_section, interval_text, kernel_section, tile_section, time_section
 from accelsim.show.report.settings import config_section, facts
@@ -91,7 +91,7 @@ def _trade_offs(document: Mapping[str, Any]) -> Section | None:
         charts.append(
             _chart("Latency and error", rows, "max_rel_error", "largest error of the output (%)", 100.0, False)
         )
-    return Section("tradeoffs", "Trade-offs", charts)
+    return Section("tradeoffs", "Trade-offs", [Charts(charts)])
 
 
 def _chart(title: str, rows: Sequence[Mapping[str, Any]], key: str, axis: str, size: float, more: bool) -> Scatter:

@@ -23,22 +23,34 @@
     tip.style.top = `${above > 8 ? above : Math.min(y + 18, innerHeight - box.height - 8)}px`;
   }
 
+  let anchor = null; // what the keyboard has reached; a tip of the pointer's has none
+
   function hideTip() {
     tip.hidden = true;
+    anchor = null;
   }
 
   function showAt(text, element) {
     const box = element.getBoundingClientRect();
     showTip(text, box.left + box.width / 2, box.top);
+    anchor = element;
+  }
+
+  function tell(text, element) {
+    element.scrollIntoView({ block: "nearest" });
+    showAt(text, element);
     told.textContent = text;
   }
 
   document.addEventListener("pointermove", (event) => {
     const mark = event.target.closest?.("[data-mark]");
-    if (mark && texts.has(mark)) showTip(texts.get(mark), event.clientX, event.clientY);
-    else if (!event.target.closest?.(".map")) hideTip();
+    if (mark && texts.has(mark)) {
+      anchor = null;
+      showTip(texts.get(mark), event.clientX, event.clientY);
+    } else if (!event.target.closest?.(".map")) hideTip();
   });
-  document.addEventListener("scroll", hideTip, { passive: true, capture: true });
+  const moved = () => (anchor ? showAt(tip.textContent, anchor) : hideTip());
+  document.addEventListener("scroll", moved, { passive: true, capture: true });
 
   // Arrow keys step through the marks of a figure.
   for (const figure of document.querySelectorAll("[data-steps]")) {
@@ -59,7 +71,7 @@
       marks[now]?.classList.remove("on");
       now = now < 0 ? (step > 0 ? 0 : marks.length - 1) : (now + step + marks.length) % marks.length;
       marks[now].classList.add("on");
-      showAt(texts.get(marks[now]), marks[now]);
+      tell(texts.get(marks[now]), marks[now]);
     });
     figure.addEventListener("blur", leave);
   }
@@ -87,6 +99,7 @@
       column = Math.min(columns - 1, Math.max(0, Math.floor((columns * (event.clientX - box.left)) / box.width)));
       row = Math.min(rows - 1, Math.max(0, Math.floor((rows * (event.clientY - box.top)) / box.height)));
       put();
+      anchor = null;
       showTip(text(), event.clientX, event.clientY);
     });
     map.addEventListener("pointerleave", leave);
@@ -99,7 +112,7 @@
       row = Math.min(rows - 1, Math.max(0, row + step[0]));
       column = Math.min(columns - 1, Math.max(0, column + step[1]));
       put();
-      showAt(text(), cursor);
+      tell(text(), cursor);
     });
   }
 

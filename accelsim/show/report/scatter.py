@@ -16,6 +16,8 @@ from accelsim.show.style import label_of
 
 _TOLD = 3
 """Points in one place that hovering tells of."""
+_NEAR = (35.0, 6.0)
+"""Percents of the width and height within which labels of two points would run into each other."""
 DRAWN = 2_000
 """Points that a figure draws; of more, those that no other one beats and an even choice of the rest."""
 
@@ -89,6 +91,28 @@ def pareto(title: str, points: Sequence[Point], x_axis: str, y_axis: str, *, mor
     return Scatter(title, x_axis, y_axis, across.ticks(), up.ticks(), _together(marks), lines, keys, note)
 
 
+def curves(title: str, points: Sequence[Point], x_axis: str, y_axis: str) -> Scatter:
+    """Points whose series are joined by lines in the order of x.
+
+    Parameters
+    ----------
+    title, x_axis, y_axis : str
+        Axes with their units.
+    points : sequence of Point
+        At least one.
+    """
+    across, up = Scale.over([point.x for point in points], log=False), Scale.over([point.y for point in points])
+    names = list(dict.fromkeys(point.name for point in points))
+    looks = {name: series(index) for index, name in enumerate(names)}
+    marks = _together([_mark(point, across, up, looks, False) for point in points])
+    lines = []
+    for name, (colour, _) in looks.items():
+        own = sorted((across.place(point.x), up.place(point.y)) for point in points if point.name == name)
+        lines.append(Line(own, f"curve s-{colour}"))
+    keys = [Key(name, colour, marker=marker) for name, (colour, marker) in looks.items()]
+    return Scatter(title, x_axis, y_axis, across.ticks(), up.ticks(), marks, lines, keys)
+
+
 def _mark(point: Point, across: Scale, up: Scale, looks: Mapping[str, tuple[str, str]], front: bool) -> Mark:
     x, y = across.place(point.x), up.place(point.y)
     return Mark(x, y, *looks[point.name], point.tip, front, point.label, x > 70)
@@ -99,12 +123,20 @@ def _together(marks: Sequence[Mark]) -> list[Mark]:
     places: dict[tuple[float, float], list[str]] = {}
     for mark in marks:
         places.setdefault((mark.x, mark.y), []).append(mark.tip)
-    found = []
+    found: list[Mark] = []
     for mark in sorted(marks, key=lambda mark: (mark.front, mark.x, mark.y)):
         tips = places[mark.x, mark.y]
         more = [f"and {len(tips) - _TOLD} more here"] if len(tips) > _TOLD else []
-        found.append(replace(mark, tip="\n\n".join([*tips[:_TOLD], *more])))
+        found.append(replace(mark, tip="\n\n".join([*tips[:_TOLD], *more]), below=_yields(mark, marks)))
     return found
+
+
+def _yields(mark: Mark, marks: Sequence[Mark]) -> bool:
+    """Whether a label goes below its point, since that of a point just above it is above; never onto the axis."""
+    if not mark.label or mark.y < _NEAR[1]:
+        return False
+    near = [one for one in marks if one.label and abs(one.x - mark.x) < _NEAR[0] and abs(one.y - mark.y) < _NEAR[1]]
+    return any((one.y, one.x) > (mark.y, mark.x) for one in near)
 
 
 def _drawn(front: NDArray[np.bool_]) -> list[int]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from accelsim.numerals import amount, count, percent
 from accelsim.results.tables import plain, records
-from accelsim.show.report.blocks import Card, Cards, Code, Note, Page, Scatter, Section
+from accelsim.show.report.blocks import Card, Cards, Charts, Code, Note, Page, Scatter, Section
 from accelsim.show.report.scatter import Point, pareto, unbeaten
 from accelsim.show.report.sections import interval_text
 from accelsim.show.report.tables import Column, Table, label, table
@@ -55,7 +55,7 @@ def sweep_page(
     varied = [axis for axis in axes if points[axis].nunique() > 1] or list(axes)
     charts = _charts(good, varied) if len(good) else []
     sections = [_summary(points, good, varied)]
-    sections += [Section("tradeoffs", "Trade-offs", charts, _LEAD)] if charts else []
+    sections += [Section("tradeoffs", "Trade-offs", [Charts(charts)], _LEAD)] if charts else []
     sections.append(Section("points", "Points", [_points_table(points, varied)]))
     failed = points[points["error"].notna()]
     if len(failed):
