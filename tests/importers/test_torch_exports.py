@@ -9,6 +9,7 @@ from accelsim.importers.source import import_model
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("onnx")
+pytestmark = pytest.mark.slow
 
 ITEMS, TOKENS, HIDDEN = 2, 7, 32
 
@@ -37,9 +38,7 @@ def exported(model, given, path, opset, dynamo):
     model.eval()
     with torch.no_grad():
         expected = model(*given.values()).numpy()
-        torch.onnx.export(
-            model, tuple(given.values()), str(path), input_names=names, opset_version=opset, dynamo=dynamo
-        )
+    torch.onnx.export(model, tuple(given.values()), str(path), input_names=names, opset_version=opset, dynamo=dynamo)
     np.savez(path.with_suffix(".npz"), **{name: tensor.numpy() for name, tensor in given.items()})
     return expected
 
