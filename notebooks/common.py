@@ -26,7 +26,7 @@ QUICK = bool(os.environ.get("ACCELSIM_NOTEBOOK_QUICK"))
 """Whether to do less: fewer points of a sweep, fewer rows of a table, the closed form in place of events."""
 
 _DPI = 130
-_COLOURS = 96
+_COLOURS = 256
 """Of a picture in a notebook: figures have few, and a third of the bytes is left."""
 
 

@@ -238,8 +238,8 @@ with style():
     line_chart(curves, "percent", "speedup", "claim", ends=("low", "high"), axes=left)
     colours = {claim: line[0].get_color() for claim, line in zip(claims, left.containers, strict=True)}
     for claim, one in claims.items():
-        left.axhline(one["value"], color=colours[claim], linewidth=0.9, linestyle=":")
-    left.plot([], [], color="#6E6E6E", linewidth=0.9, linestyle=":", label="claimed")
+        left.axhline(one["value"], color=colours[claim], linewidth=1.4, linestyle=":")
+    left.plot([], [], color="#6E6E6E", linewidth=1.4, linestyle=":", label="claimed")
     left.set(xlabel="sparsity (%)", ylabel="average speed-up (x)", yscale="log", title="a  Averages over models")
     left.set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
     left.yaxis.set_minor_formatter("")
