@@ -2,9 +2,12 @@
 
 import time
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accelsim.cli import output
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
 
 _PATIENCE_S = 2.0
 """A command that takes longer shows its progress."""
@@ -65,29 +68,41 @@ class Progress:
 
     def _start(self, done: int, total: int) -> None:
         from rich.console import Console
-        from rich.progress import MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
-        from rich.text import Text
-
-        class Rate(ProgressColumn):
-            """Of what ended lately."""
-
-            def render(self, task: Task) -> Text:
-                return Text("" if task.speed is None else f"{task.speed:.3g}/s")
 
         console = Console(stderr=True)
-        self._bar = Bar(
-            *Bar.get_default_columns()[:2],
-            MofNCompleteColumn(),
-            Rate(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-            console=console,
-            transient=True,
-        )
+        self._bar = Bar(*_columns(), console=console, transient=True)
         if console.is_terminal:
             self._task = self._bar.add_task(self._what, total=total, completed=done, note=self._note)
             self._bar.start()
+
+
+def _columns() -> "list[ProgressColumn]":
+    """Of the bar: numbers stay whole in a narrow terminal, where the note is cut short."""
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
+    from rich.table import Column
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Of what ended lately, and the time that the rest takes at it."""
+
+        def render(self, task: Task) -> Text:
+            left = task.time_remaining
+            rate = "" if task.speed is None else f"{task.speed:.3g}/s"
+            return Text(rate if left is None else f"{rate}, {_clock(left)} left")
+
+    class Note(ProgressColumn):
+        """On one line."""
+
+        def render(self, task: Task) -> Text:
+            return Text(str(task.fields["note"]), no_wrap=True, overflow="ellipsis")
+
+    def whole() -> Column:
+        return Column(no_wrap=True)
+
+    what = TextColumn("{task.description}", table_column=whole())
+    bar = BarColumn(20, table_column=whole())
+    return [what, bar, MofNCompleteColumn(table_column=whole()), Rate(table_column=whole()), Note()]
 
 
 def _clock(seconds: float) -> str:
