@@ -1,4 +1,4 @@
-"""Numbers as a reader sees them, on the terminal and in reports. Imports nothing, since the command line starts with it."""
+"""Numbers as a reader sees them, on the terminal and in reports. It imports nothing, for a quick start."""
 
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 

@@ -16,7 +16,9 @@ _HEAD = 2000
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a saved run, comparison or sweep.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder that run, compare, sweep, tradeoff, serve or study saved.")
+    ],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE.html", help="Page to write; an earlier report is replaced.")
     ] = Path("report.html"),
@@ -25,7 +27,7 @@ def report(
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """One page for a saved run, comparison or sweep, which opens in a browser without a network."""
+    """One page for what another command saved: figures, tables and config, opened in a browser without a network."""
     _check(out)
     text = _page(folder, title)
     _write(out, text)
@@ -35,7 +37,7 @@ def report(
 
 def _page(folder: Path, title: str | None) -> str:
     from accelsim.results.saved import is_sweep, load_results
-    from accelsim.show.report import comparison_report, run_report, sweep_report
+    from accelsim.show.report import DOCUMENTS, comparison_report, document_report, run_report, sweep_report
 
     if is_sweep(folder):
         from accelsim.explore.sweep import read_results
@@ -44,11 +46,27 @@ def _page(folder: Path, title: str | None) -> str:
         if not len(run.records):
             raise ResultError(f"{folder}: no point of its sweep is recorded yet")
         return sweep_report(run.name, run.axes, run.to_frame(), _document(folder / "sweep.json"), title)
+    kind = next((name for name in DOCUMENTS if (folder / f"{name}.json").is_file()), None)
+    if kind is not None:
+        return document_report(kind, _verified(folder, kind), title)
     results = load_results(folder)
     found = _comparison(folder)
     if found is None:
         return run_report(next(iter(results.values())), title)
     return comparison_report(results, found, title)
+
+
+def _verified(folder: Path, kind: str) -> dict[str, Any]:
+    """A document of a folder of results, whose files are as they were written and of our version."""
+    from accelsim.results.schema import SCHEMA_VERSION
+    from accelsim.results.store import read_folder
+
+    read_folder(folder)
+    found = _document(folder / f"{kind}.json")
+    if found.get("schema_version") != SCHEMA_VERSION:
+        where, version = folder / f"{kind}.json", found.get("schema_version")
+        raise ResultError(f"{where}: format {version}; this accelsim reads {SCHEMA_VERSION}")
+    return found
 
 
 def _comparison(folder: Path) -> dict[str, Any] | None:
