@@ -157,26 +157,9 @@ def stage_axes(
     rows = [(track, shown) for track, shown in rows if shown]
     if not rows:
         raise ValueError(f"heads {', '.join(map(str, wanted)) or '-'} have no stage on core {core}")
-    edges = [edge for _, shown in rows for one, _ in shown for edge in (one.begin_ps, one.end_ps)]
-    seen = (min(edges) / PS_PER_US, max(edges) / PS_PER_US)
     with style():
         axes = axes or new_figure(7.5, 1.1 + 0.28 * len(rows)).subplots()
-        for row, (_, shown) in enumerate(rows):
-            whole = [(one, head) for one, head in shown if one.name == head]
-            _bars(
-                axes,
-                row,
-                [one for one, _ in whole],
-                [colours[head] for _, head in whole],
-                *seen,
-                edge="face",
-                alpha=0.45,
-            )
-            parts = [(one, head) for one, head in shown if one.name != head]
-            own = [colours[head] for _, head in parts]
-            _bars(axes, row, [one for one, _ in parts], own, *seen, edge="white", height=0.5)
-        _finish(axes, [label_of(track.path[-1].replace(" ", "_")) for track, _ in rows], seen)
-        _legend(axes, colours)
+        _draw_stages(axes, rows, colours)
     return axes
 
 
@@ -254,6 +237,22 @@ def _of_heads(shown: list[tuple[Slice, int]], wanted: dict[str, str]) -> list[tu
         if head in wanted:
             found.append((one, head))
     return found
+
+
+def _draw_stages(axes: "Axes", rows: list[tuple[Track, list[tuple[Slice, str]]]], colours: dict[str, str]) -> None:
+    """Stages pale, and the row blocks within them in full colour."""
+    edges = [edge for _, shown in rows for one, _ in shown for edge in (one.begin_ps, one.end_ps)]
+    seen = (min(edges) / PS_PER_US, max(edges) / PS_PER_US)
+    for row, (_, shown) in enumerate(rows):
+        whole = [(one, head) for one, head in shown if one.name == head]
+        _bars(
+            axes, row, [one for one, _ in whole], [colours[head] for _, head in whole], *seen, edge="face", alpha=0.45
+        )
+        parts = [(one, head) for one, head in shown if one.name != head]
+        own = [colours[head] for _, head in parts]
+        _bars(axes, row, [one for one, _ in parts], own, *seen, edge="white", height=0.5)
+    _finish(axes, [label_of(track.path[-1].replace(" ", "_")) for track, _ in rows], seen)
+    _legend(axes, colours)
 
 
 def _thread_blocks(axes: "Axes", row: int, shown: list[tuple[Slice, int]], begin: float, end: float) -> None:
