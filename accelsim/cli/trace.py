@@ -75,9 +75,7 @@ def write(file: Path | None, timelines: "Iterable[Timeline | None]", quiet: bool
     write_trace(timeline, file)
     if not quiet:
         left = f", {timeline.left_out:,} more left out" if timeline.left_out else ""
-        output.message(
-            f"wrote {file}: {timeline.slices:,} slices{left}; open it in https://ui.perfetto.dev"
-        )
+        output.message(f"wrote {file}: {timeline.slices:,} slices{left}; open it in https://ui.perfetto.dev")
         for note in timeline.notes:
             output.message(f"note: {note}")
 
