@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 _ROWS = 40
 _INTERVAL = "latency_interval"
-_PRUNED = "weight_sparsity"
+_PRUNED = ("weight_sparsity", "block_ratio", "head_ratio", "accuracy")
+"""Keys of columns that stand only where some point has more than 0 there."""
 _SHOWN: tuple[tuple[str, str, Callable[[object], str]], ...] = (
-    ("weights pruned", _PRUNED, output.percent),
+    ("weights pruned", "weight_sparsity", output.percent),
+    ("blocks pruned", "block_ratio", output.percent),
+    ("heads pruned", "head_ratio", output.percent),
+    ("accuracy", "accuracy", output.percent),
     ("latency (us)", "latency_us", output.amount),
     ("80 % interval (us)", _INTERVAL, lambda text: str(text or "-")),
     ("cycles", "cycles", output.amount),
@@ -155,7 +159,8 @@ def show_points(title: str, axes: Sequence[str], chosen: "Sequence[Record]", mor
     """
     intervals = [interval_of(record) if record["error"] is None else None for record in chosen]
     failed = any(record["error"] is not None for record in chosen)
-    given = {_INTERVAL: any(intervals), _PRUNED: any(record.get(_PRUNED) for record in chosen), "error": failed}
+    given = {_INTERVAL: any(intervals), "error": failed}
+    given |= {key: any(record.get(key) for record in chosen) for key in _PRUNED}
     shown = [entry for entry in _SHOWN if given.get(entry[1], True)]
     own = [key for key in more if key not in (*axes, *(key for _, key, _ in _SHOWN))]
     shown[-1:-1] = [(key, key, output.amount) for key in own]
