@@ -257,6 +257,17 @@ def test_points_in_one_place_are_told_together() -> None:
     assert all(mark.front for mark in found.marks)
 
 
+def test_the_lower_of_two_near_labels_goes_below() -> None:
+    places = {"low": (1.0, 50.0), "high": (1.1, 52.0), "far": (3.0, 90.0), "floor": (1.0, 20.0)}
+    found = pareto("t", [Point(x, y, name, name, name) for name, (x, y) in places.items()], "x", "y")
+    assert {mark.label: mark.below for mark in found.marks} == {
+        "low": True,
+        "high": False,
+        "far": False,
+        "floor": False,
+    }
+
+
 def test_maps_name_each_cell() -> None:
     cells = np.array([[0.0, np.nan], [50.0, 100.0]])
     found = heat_map("t", cells, lambda row, column: f"{row},{column}", ("a", "b"), "%", 100.0)

@@ -17,7 +17,7 @@ from accelsim.show.style import HATCHES as IN_TURN
 _NAMED = 9.0
 """Percent of the axis from which a part has room for its share."""
 _LEAST = 1e-5
-"""Share of the latency below which a loss is not drawn."""
+"""Share of the latency below which a loss is not told."""
 _MOST = 3000
 """Kernels that a timeline draws; more would be narrower than a pixel."""
 
@@ -112,7 +112,7 @@ def _whisker(stack: Stack, scale: Scale) -> tuple[float, float] | None:
 
 def waterfall(found: Waterfall) -> Bars:
     """From the dense latency over the ideal one, loss by loss, to the actual one; gains have another colour."""
-    rows = [row for row in found.rows() if abs(float(str(row["time_ps"]))) >= _LEAST * found.actual_ps]
+    rows = told_losses(found)
     ends = [found.dense_ps / PS_PER_US, found.actual_ps / PS_PER_US, *(float(str(row["reached_us"])) for row in rows)]
     scale = Scale(0.0, 1.02 * max(ends))
     bars = [_whole("dense", found.dense_ps, scale, MIDDLE, "the run that losses refer to")]
@@ -124,6 +124,11 @@ def waterfall(found: Waterfall) -> Bars:
     bars.append(_whole("actual", found.actual_ps, scale, BLUE, "the run itself"))
     keys = [Key("loss", colour_class(VERMILLION)), Key("gain", colour_class(GREEN))]
     return Bars(bars, keys, scale.ticks(), "latency (us)", "From saved work to saved time")
+
+
+def told_losses(found: Waterfall) -> list[dict[str, object]]:
+    """Losses that are more than what rounding leaves."""
+    return [row for row in found.rows() if abs(float(str(row["time_ps"]))) >= _LEAST * found.actual_ps]
 
 
 def _whole(name: str, time_ps: int, scale: Scale, colour: str, meaning: str) -> Bar:

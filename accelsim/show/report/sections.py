@@ -10,7 +10,7 @@ from accelsim.results.result import Result
 from accelsim.results.stack import MEANINGS, ordered
 from accelsim.show.explain import TIME_COLOURS, TIME_HATCHES
 from accelsim.show.figures import ENERGY_COLOURS, energy_groups
-from accelsim.show.report.bars import Stack, stacked, timeline, waterfall
+from accelsim.show.report.bars import Stack, stacked, timeline, told_losses, waterfall
 from accelsim.show.report.blocks import Bars, Folded, Heading, Note, Section
 from accelsim.show.report.heat import attention_maps, cells_of, product_maps
 from accelsim.show.report.scatter import roofline
@@ -18,8 +18,6 @@ from accelsim.show.report.tables import Column, Table, label, table
 from accelsim.show.style import DARK, label_of
 
 _UNIT = "attention_unit"
-_LEAST_SAVED = 0.05
-"""Saved multiply-accumulates, over those that are left, from which losses are shown at once."""
 _PRODUCTS = 12
 """Products whose maps a page draws, over all results."""
 
@@ -35,7 +33,8 @@ def time_section(results: Sequence[Result]) -> Section:
     """Where the latency went: stacks, causes, losses against the dense run, and what ran when."""
     found = explain(results)
     blocks: list[object] = [_time_bars(found), _causes(found)]
-    losses = [block for one in found for block in _lost(one)]
+    sparse = [one for one in found if one.baseline is not None]
+    losses = [block for one in sparse for block in _lost(one, one is sparse[0])]
     if losses:
         blocks.append(Heading("Why saved work is not saved time"))
         blocks += losses
@@ -104,7 +103,7 @@ def _signed(value: object) -> str:
     return f"{value:+.4g}"
 
 
-def _lost(one: Explanation) -> list[object]:
+def _lost(one: Explanation, is_open: bool) -> list[object]:
     """From saved work to saved time; a note where the result does not tell, nothing without a dense run."""
     try:
         fall = one.losses
@@ -112,8 +111,7 @@ def _lost(one: Explanation) -> list[object]:
         return [Note([f"No losses of {label_of(one.result.scheme)}: {error}."])]
     if fall is None:
         return []
-    worth = abs(fall.macs_saved - 1) > _LEAST_SAVED
-    return [Folded(_losses_title(one, fall), [waterfall(fall), _losses(fall)], worth)]
+    return [Folded(_losses_title(one, fall), [waterfall(fall), _losses(fall)], is_open)]
 
 
 def _losses_title(one: Explanation, found: Waterfall) -> str:
@@ -130,7 +128,7 @@ def _losses(found: Waterfall) -> Table:
         Column("what it is", "meaning", number=False),
     ]
     ideal = {"loss": "ideal", "reached_us": found.ideal_ps / 1e6, "meaning": "dense time of what is left"}
-    return table("", columns, [ideal, *found.rows()])
+    return table("", columns, [ideal, *told_losses(found)])
 
 
 def _resources(one: Explanation) -> object:
