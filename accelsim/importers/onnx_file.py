@@ -13,9 +13,10 @@ from accelsim.importers.imported import Imported
 from accelsim.importers.onnx_attention import moved
 from accelsim.importers.onnx_check import check_against_graph
 from accelsim.importers.onnx_data import with_arrays
+from accelsim.importers.onnx_evaluate import evaluate
 from accelsim.importers.onnx_nodes import MOVES, SUPPORTED, node_value
 from accelsim.importers.onnx_steps import listed_workload
-from accelsim.importers.onnx_values import Array, Constant, Probed, Scores, Unknown, Value, View
+from accelsim.importers.onnx_values import Array, Constant, Formula, Probed, Scores, Unknown, Value, View
 from accelsim.importers.onnx_walk import Walk, input_view
 from accelsim.pruning.weight_files import read_tensors
 
@@ -157,15 +158,26 @@ def _walked(model: "ModelProto", extents: Extents, swapped: bool) -> tuple[Walk,
     opsets = {each.domain: each.version for each in model.opset_import}
     last_read = {name: index for index, node in enumerate(model.graph.node) for name in node.input}
     kept = {output.name for output in model.graph.output}
+    makers = {name: node for node in model.graph.node for name in node.output}
     for index, node in enumerate(model.graph.node):
         made = _made(walk, node, opsets)
         if not made:
-            failures.append((_label(walk, node), node.name or node.output[0]))
+            failed = _failed(walk, node, makers)
+            failures.append((_label(walk, failed), failed.name or failed.output[0]))
         walk.values |= dict(zip(node.output, made + [Unknown()] * (len(node.output) - len(made)), strict=True))
         for name in {*node.input} - kept:
             if last_read[name] == index and name not in walk.inputs:
                 walk.values.pop(name, None)
     return walk, failures
+
+
+def _failed(walk: Walk, node: "NodeProto", makers: Mapping[str, "NodeProto"]) -> "NodeProto":
+    """The node that is not supported: that which a node reads where it ends a function that is not known."""
+    for name in node.input:
+        value = walk.values.get(name)
+        if isinstance(value, Formula) and walk.settle(value) is None:
+            return makers.get(value.output, node)
+    return node
 
 
 def _label(walk: Walk, node: "NodeProto") -> str:
@@ -315,14 +327,11 @@ def _computed(walk: Walk, node: "NodeProto", values: list[Value], opsets: Mappin
 
 def _evaluated(node: "NodeProto", arrays: list[Array], opsets: Mapping[str, int]) -> list[Array]:
     """A node on arrays; nothing when the evaluator does not know it."""
-    from onnx.reference import ReferenceEvaluator
-
     feeds = dict(zip((name for name in node.input if name), arrays, strict=False))
     try:
-        results: Any = ReferenceEvaluator(node, opsets=dict(opsets)).run(None, feeds)
-    except Exception:  # whatever an evaluator of all operators raises: it is listed as not supported
+        return evaluate(node, feeds, opsets=opsets)
+    except Exception:  # whatever an evaluator of all operators raises: the node is listed as not supported
         return []
-    return [np.asarray(result) for result in results]
 
 
 def _moved(walk: Walk, node: "NodeProto", values: list[Value], opsets: Mapping[str, int]) -> list[Value]:

@@ -45,10 +45,13 @@ def _structured(walk: Walk, op: str, inputs: list[Value], attributes: Attributes
             return _times(x, float(array.reshape(())) ** (1 if op == "Mul" else -1))
         case "Mul", [Constant(array), Scores() | View() as x] if array.size == 1:
             return _times(x, float(array.reshape(())))
-        case "Mul", [View() as x, Constant(array)] | [Constant(array), View() as x] if array.size == x.shape[-1] > 1:
+        case "Mul", [View() as x, Constant(array)] | [Constant(array), View() as x] if (
+            array.shape[-1:] == (array.size,) == x.shape[-1:]
+        ):
             return walk.scaled(x, array.reshape(-1), output)
-        case "Mul", [View() as x, Probed() as mask] | [Probed() as mask, View() as x]:
-            return _masked(walk, x, mask)
+        case "Mul", [View() | Formula() as x, Probed() as mask] | [Probed() as mask, View() | Formula() as x]:
+            settled = walk.settle(x)
+            return _masked(walk, settled, mask) if isinstance(settled, View) else None
         case "Div", [Hidden(summed=True) as total, Probed() as count]:
             return _masked_mean(walk, total, count, output)
         case (("ReduceMean" | "ReduceSum"), [View() | Formula() | Hidden() as x, *_]):

@@ -145,10 +145,13 @@ def _absorbed(walk: Walk, maker: Step, step: Step) -> bool:
 
 def _joined(walk: Walk, maker: Step, step: Step) -> bool:
     """Two tables that are added one after the other as one."""
-    first, second = (walk.weights[f"{each['name']}.position"] for each in (maker, step))
-    if len(first) % len(second):
+    tables = [walk.weights[f"{each['name']}.position"] for each in (maker, step)]
+    rows = max(len(table) for table in tables)
+    if any(rows % len(table) for table in tables) or (maker.get("class_token") and rows > len(tables[0])):
         return False
-    walk.weights[f"{maker['name']}.position"] = first + np.tile(second, (len(first) // len(second), 1))
+    first, second = (np.tile(table, (rows // len(table), 1)) for table in tables)
+    walk.weights[f"{maker['name']}.position"] = first + second
+    maker["sequence"] = rows
     return True
 
 

@@ -11,7 +11,7 @@ from accelsim.errors import ConfigError, OperandError
 from accelsim.importers.huggingface import PICKLED, REFUSED, import_folder
 from accelsim.importers.imported import Array, Imported, sha256
 from accelsim.importers.onnx_file import import_onnx
-from accelsim.importers.text_files import load_tokenizer, read_text_file, tokenise
+from accelsim.importers.text_files import SUFFIXES, load_tokenizer, read_text_file, tokenise
 from accelsim.model.operand_files import array_names, read_arrays
 from accelsim.model.vision import check_images
 
@@ -58,6 +58,12 @@ def import_model(
     if source.is_file():
         if source.suffix != ".onnx":
             raise OperandError(f"{source}: models are read from a Hugging Face folder or an .onnx file")
+        texts = [path for path in (data or {}).values() if path.suffix in SUFFIXES]
+        if texts or tokenizer is not None:
+            raise OperandError(
+                f"{texts[0] if texts else tokenizer}: an ONNX file takes arrays by the names of its inputs (.npz, "
+                ".safetensors), such as token numbers; texts and tokenizers are for Hugging Face folders"
+            )
         return import_onnx(source, called, asked, data or {})
     found = import_folder(source, called, asked)
     if isinstance(found.workload, VisionWorkload):

@@ -71,8 +71,14 @@ def _tensor_sizes(network: Network) -> dict[str, int]:
         elif isinstance(operation, Attention):
             sizes[operation.output] = operation.batch * operation.sequence * operation.heads * operation.head_dim
         else:
-            sizes[operation.output] = operation.elements
+            sizes[operation.output] = operation.elements or _view_size(operation, sizes)
     return sizes
+
+
+def _view_size(view: Elementwise, sizes: dict[str, int]) -> int:
+    """Elements that a view shows; it writes none itself."""
+    size = sizes[view.inputs[0]]
+    return size // int(view.attributes["sequence"]) if view.function == "first_token" else size
 
 
 def _operation(operation: Operation, network: Network, chosen: Sequence[int], sizes: dict[str, int]) -> Operation:

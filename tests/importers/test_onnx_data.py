@@ -117,6 +117,13 @@ def test_data_that_do_not_fit_the_graph_are_named_before_anything_is_written(tmp
         import_model(written(model, tmp_path), data={"test": tmp_path / "d.npz"})
 
 
+def test_texts_and_tokenizers_are_for_folders(tmp_path):
+    path = written(classifier(), tmp_path)
+    for given in ({"data": {"test": tmp_path / "reviews.tsv"}}, {"tokenizer": tmp_path / "tokenizer.json"}):
+        with pytest.raises(OperandError, match="an ONNX file takes arrays by the names of its inputs"):
+            import_model(path, **given)
+
+
 def test_images_are_given_as_the_graph_takes_them(tmp_path):
     graph = Graph()
     x, tokens = patches(graph)

@@ -207,9 +207,10 @@ def test_convolutions_whose_windows_overlap_are_refused(tmp_path):
         imported(tmp_path, graph, [floats(ITEMS, 3, 8, 8)], output)
 
 
-def test_means_over_real_tokens(tmp_path):
+@pytest.mark.parametrize("norm", ["norm", "norm_in_parts"])
+def test_means_over_real_tokens(tmp_path, norm):
     graph = Graph()
-    x = graph.norm(graph.add("Gather", graph.random(WORDS, HIDDEN), "ids", axis=0))
+    x = getattr(graph, norm)(graph.add("Gather", graph.random(WORDS, HIDDEN), "ids", axis=0))
     mask = graph.add("Cast", graph.add("Unsqueeze", "attention_mask", graph.integers(-1)), to=TensorProto.FLOAT)
     wide = graph.add("Expand", mask, graph.add("Shape", x))
     total = graph.add("ReduceSum", graph.add("Mul", x, wide), graph.integers(1), keepdims=0)
@@ -245,7 +246,8 @@ def test_positions_computed_from_token_numbers_are_taken_as_known(tmp_path):
     )
     place = graph.add("Mul", graph.add("CumSum", real, graph.constant(np.asarray(1))), real)
     words = graph.add("Gather", graph.random(WORDS, HIDDEN), "ids", axis=0)
-    x = graph.add("Add", words, graph.add("Gather", graph.random(TOKENS + 1, HIDDEN), place, axis=0))
+    x = graph.add("Add", graph.add("Add", words, graph.random(HIDDEN)), graph.random(TOKENS, HIDDEN))
+    x = graph.add("Add", x, graph.add("Gather", graph.random(TOKENS + 1, HIDDEN), place, axis=0))
     found = imported(tmp_path, graph, [integers(ITEMS, TOKENS)], graph.norm(x))
     assert operations(found) == ["lookup", "position", "norm"]
     assert any("taken as for ordinary tokens" in note for note in found.notes)
@@ -268,3 +270,34 @@ def test_what_would_compute_something_else_is_not_written(tmp_path, monkeypatch)
     output = graph.linear(graph.add("Relu", graph.linear("x", HIDDEN)), 3)
     with pytest.raises(OperandError, match="outputs would differ from the graph's by"):
         imported(tmp_path, graph, [floats(ITEMS, HIDDEN)], output)
+
+
+def test_graphs_in_16_bits_are_compared_with_their_own_rounding(tmp_path):
+    graph = Graph()
+    x = graph.norm(graph.add("Cast", "x", to=TensorProto.FLOAT16))
+    graph.linear(graph.add("Cast", x, to=TensorProto.FLOAT16), 3)
+    graph.constants = {name: array.astype(np.float16) for name, array in graph.constants.items()}
+    output = graph.add("Cast", graph.nodes[-1].output[0], to=TensorProto.FLOAT)
+    found = imported(tmp_path, graph, [floats(8, HIDDEN)], output)
+    assert operations(found) == ["norm", "linear"]
+    assert 1e-5 < difference(found) < 1e-2
+
+
+def test_functions_that_are_not_known_are_named_and_not_who_reads_them(tmp_path):
+    graph = Graph()
+    x = graph.linear("x", HIDDEN)
+    swish = graph.add("Mul", x, graph.add("Sigmoid", x))
+    with pytest.raises(OperandError, match=r"graph has them: Mul \(1\); supported in other forms: Mul; nodes: Mul_3_0"):
+        imported(tmp_path, graph, [floats(ITEMS, HIDDEN)], graph.linear(graph.norm(swish), 3))
+
+
+def test_elements_are_gathered_from_long_tables(tmp_path):
+    graph, long = Graph(), 100
+    places = graph.add("Slice", graph.constant(np.arange(long)[None]), *(graph.integers(each) for each in (70, 76, 1)))
+    kinds = graph.add("GatherElements", graph.constant(np.arange(long)[None] % 3), places, axis=1)
+    table = graph.random(3, HIDDEN)
+    x = graph.add("Gather", graph.random(WORDS, HIDDEN), "ids", axis=0)
+    output = graph.norm(graph.add("Add", x, graph.add("Gather", table, kinds, axis=0)))
+    found = imported(tmp_path, graph, [integers(ITEMS, TOKENS)], output)
+    (position,) = (array for name, array in found.weights.items() if name.endswith(".position"))
+    np.testing.assert_array_equal(position, graph.constants[table][np.arange(70, 73) % 3])

@@ -9,6 +9,8 @@ from accelsim.errors import ConfigError, OperandError
 from accelsim.model.build import build_network
 from accelsim.model.graph import Attention
 from accelsim.model.graph_data import load_graph
+from accelsim.model.graph_model import network_of
+from accelsim.model.subset import take_items
 
 ITEMS, TOKENS, HIDDEN, WORDS = 5, 4, 8, 10
 
@@ -179,3 +181,24 @@ def test_steps_that_do_not_go_together_are_named(tmp_path, index, change, messag
         del steps[index]["sequence"], steps[index]["padded"]
     with pytest.raises(ConfigError, match=message):
         build_network(GraphWorkload.model_validate(document(steps=steps, data=str(tmp_path / "d.npz"))))
+
+
+def test_one_of_many_items_is_the_network_of_one():
+    x, wide = {"rows": 6, "columns": 12, "image": [3, 4, 6], "patch": 2}, 3 * HIDDEN
+    steps = [
+        {"op": "linear", "name": "embed", "inputs": ["x"], "outputs": HIDDEN},
+        {"op": "position", "name": "tokens", "inputs": ["embed"], "sequence": 7, "class_token": True},
+        {"op": "norm", "name": "norm", "inputs": ["tokens"]},
+        {"op": "linear", "name": "qkv", "inputs": ["norm"], "outputs": wide},
+        *(
+            {"op": "columns", "name": role, "inputs": ["qkv"], "first": at * HIDDEN, "last": (at + 1) * HIDDEN}
+            for at, role in enumerate(("query", "key", "value"))
+        ),
+        {"op": "attention", "name": "attention", "inputs": ["query", "key", "value"], "heads": 2},
+        {"op": "add", "name": "sum", "inputs": ["attention", "tokens"]},
+        {"op": "first_token", "name": "first", "inputs": ["sum"], "sequence": 7},
+        {"op": "norm", "name": "last_norm", "inputs": ["first"]},
+        {"op": "normalise", "name": "unit", "inputs": ["last_norm"]},
+    ]
+    workload = GraphWorkload.model_validate({"kind": "graph", "inputs": {"x": x}, "steps": steps})
+    assert take_items(network_of(workload, 4, None), [2]) == network_of(workload, 1, None)
