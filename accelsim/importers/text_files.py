@@ -171,7 +171,8 @@ def tokenise(
     elif file.scores is not None:
         if not apart and classes != 1:
             raise OperandError(
-                f"{file.path}: scores need a classifier of one output, or pairs of texts for a model without one"
+                f"{file.path}: scores need a classifier of one output, or pairs of texts for a model without one (the "
+                f"second text in a column {' or '.join(SECOND)})"
             )
         arrays["scores"] = file.scores
         if pairs is not None:
