@@ -179,9 +179,4 @@
       });
     }
   }
-
-  // On paper everything is open.
-  addEventListener("beforeprint", () => {
-    for (const folded of document.querySelectorAll("details")) folded.open = true;
-  });
 })();
