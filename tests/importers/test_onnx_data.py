@@ -151,3 +151,12 @@ def test_items_that_come_second_are_turned(tmp_path):
     found = import_model(written(model, tmp_path), data={"test": tmp_path / "d.npz"}, changes={"dtype": "fp32"})
     output = accelsim.run("edge_hdp", save(found, tmp_path / "out"), engine="estimate").output
     np.testing.assert_allclose(output, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_command_names_what_it_cannot_import(tmp_path, capsys):
+    graph = Graph()
+    output = graph.add("Selu", graph.linear("x", 3))
+    path = written(graph.model([floats(ITEMS, HIDDEN)], output), tmp_path)
+    assert main(["import", str(path), "-o", str(tmp_path / "out")]) == 2
+    assert "Selu (1); nodes: Selu_2_0 (Selu)" in capsys.readouterr().err.replace("\n  ", " ")
+    assert not (tmp_path / "out").exists()
