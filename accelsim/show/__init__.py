@@ -27,14 +27,17 @@ def save_comparison(comparison: Comparison, folder: str | Path) -> Path:
 
 
 def sweep_files(frame: "pd.DataFrame", axes: Sequence[str]) -> dict[str, bytes]:
-    """The figure of a sweep as sweep.png and sweep.svg; nothing when every point failed."""
+    """The figure of a sweep as sweep.png and sweep.svg, and likewise accuracy where it varies; nothing when every point
+    failed."""
     from accelsim.show.style import figure_bytes
     from accelsim.show.sweeps import sweep_figure
 
     if "latency_us" not in frame.columns or not frame["latency_us"].notna().any():
         return {}
-    figure = sweep_figure(frame, axes)
-    return {f"sweep.{kind}": figure_bytes(figure, kind) for kind in ("png", "svg")}
+    figures = {"sweep": sweep_figure(frame, axes)}
+    if "accuracy" in frame.columns and frame["accuracy"].nunique() > 1:
+        figures["accuracy"] = sweep_figure(frame, axes, "accuracy")
+    return {f"{name}.{kind}": figure_bytes(one, kind) for name, one in figures.items() for kind in ("png", "svg")}
 
 
 def validation_files(frame: "pd.DataFrame", regimes: Mapping[str, str]) -> dict[str, bytes]:

@@ -20,6 +20,7 @@ _SPAN = 20
 """Largest over smallest value above which an axis is logarithmic."""
 _ROUNDING = 0.005
 """Sparsity that whole tiles and blocks of weights may miss by."""
+_MORE_IS_BETTER = ("accuracy",)
 
 
 def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], quantity: str = "latency_us") -> "Figure":
@@ -27,7 +28,7 @@ def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], quantity: str = "late
 
     Axes of names come after those of numbers; if one is along x, its points are not connected. The quantity is
     logarithmic where it spans more than a factor of 20. Where the rest takes too many panels, each point is the best
-    (smallest) over it, and the title says so.
+    (smallest, of accuracies largest) over it, and the title says so.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ def _panels(frame: pd.DataFrame, rest: Sequence[str]) -> Iterator[tuple[str, pd.
 def _scale(axes: "Axes", values: "pd.Series[float]") -> None:
     """Panels share the axis of the quantity: its limits have to leave room for every point of any of them."""
     low, high = float(values.min()), float(values.max())
-    if 0 < low < high / _SPAN:
+    if 0 < low < high / _SPAN and values.name not in _MORE_IS_BETTER:
         axes.set_yscale("log")
         axes.set_ylim(low / 1.3, high * 1.3)
     else:
@@ -103,7 +104,7 @@ def _draw(axes: "Axes", points: pd.DataFrame, x: str, lines: str | None, quantit
     positions = {value: index for index, value in enumerate(ticks)}
     groups = [("", points)] if lines is None else list(points.groupby(lines, sort=is_numeric_dtype(points[lines])))
     for index, (name, group) in enumerate(groups):
-        best = group.groupby(x, sort=True)[quantity].min()
+        best = group.groupby(x, sort=True)[quantity].agg("max" if quantity in _MORE_IS_BETTER else "min")
         colour = PALETTE[index % _LINES] if len(groups) <= 2 * _LINES else DARK
         axes.plot(
             [positions[value] for value in best.index], best.to_numpy(), color=colour,

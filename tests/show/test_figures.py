@@ -156,6 +156,18 @@ def test_sweep_leaves_failed_points_out() -> None:
         sweep_figure(frame.assign(latency_us=np.nan), ["a"])
 
 
+def test_sweep_shows_the_best_accuracy_where_it_varies() -> None:
+    frame = points(a=12, b=11, c=10)
+    frame["accuracy"] = np.where(frame["c"] == 3, 0.9, 0.01) + frame["b"] / 1000
+    files = sweep_files(frame, ["a", "b", "c"])
+    assert set(files) == {"sweep.png", "sweep.svg", "accuracy.png", "accuracy.svg"}
+    axes = sweep_figure(frame, ["a", "b", "c"], "accuracy").axes[0]
+    np.testing.assert_allclose(axes.lines[4].get_ydata(), 0.904)
+    assert axes.get_yscale() == "linear"
+    assert axes.get_ylim()[0] == 0
+    assert set(sweep_files(frame.assign(accuracy=0.5), ["a"])) == {"sweep.png", "sweep.svg"}
+
+
 def test_sweep_of_names() -> None:
     frame = pd.DataFrame({"scheme": ["hdp", "dense"], "latency_us": [1.0, 2.0]})
     axes = sweep_figure(frame, ["scheme"]).axes[0]

@@ -25,7 +25,7 @@ _APPLICATION = 0x61535750
 """Marks the database as a sweep's."""
 
 POINTS, LOCK, IDENTITY = "points.sqlite", "points.lock", "sweep.json"
-TABLES = ("points.csv", "points.parquet", "sweep.png", "sweep.svg")
+TABLES = ("points.csv", "points.parquet", "sweep.png", "sweep.svg", "accuracy.png", "accuracy.svg")
 _OURS = {POINTS, f"{POINTS}-wal", f"{POINTS}-shm", f"{POINTS}-journal", LOCK, f"{LOCK}-journal"}
 _OURS |= {*TABLES, IDENTITY, *(f".{name}.tmp" for name in (*TABLES, IDENTITY))}
 _BEFORE = "points.jsonl"
