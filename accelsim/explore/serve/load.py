@@ -209,7 +209,12 @@ def serve_times(
             largest = largest_load(one.point, demand.target_p95_us, capacities[scheme])
         rows = tuple(times.records(batching.buckets))
         found.append(SchemeServed(scheme, capacities[scheme], times.idle_w, rows, points, largest))
-    told = {
+    return Serving((settings or {}) | _told(demand, batching, traffic, seed), tuple(found))
+
+
+def _told(demand: Demand, batching: Batching, traffic: Traffic, seed: int) -> dict[str, Any]:
+    """What was asked, as the document has it."""
+    return {
         "arrivals": traffic.kind,
         "requests": len(traffic.gaps),
         "warmup": demand.warmup,
@@ -222,7 +227,6 @@ def serve_times(
         "seed": seed,
         "target_p95_us": demand.target_p95_us,
     }
-    return Serving((settings or {}) | told, tuple(found))
 
 
 @dataclass(frozen=True)

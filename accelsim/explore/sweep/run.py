@@ -102,10 +102,7 @@ def run_sweep(
             _run_rest(sweep, store, finished, team, evaluate, progress, watch)
         run = SweepRun(sweep.spec.name, sweep.axes, store.records())
         if folder is not None:
-            write_tables(folder, run.records, run.axes)
-            drawn = draw(run) if draw is not None and len(sweep) <= _MOST_DRAWN else {}
-            for name, content in drawn.items():
-                write_file(folder / name, content)
+            _export(run, folder, draw if len(sweep) <= _MOST_DRAWN else None)
     except BaseException:
         store.close()
         raise
@@ -113,6 +110,13 @@ def run_sweep(
         return run
     store.close()
     return SweepRun(sweep.spec.name, sweep.axes, read_store(folder).records())
+
+
+def _export(run: SweepRun, folder: Path, draw: Callable[[SweepRun], Mapping[str, bytes]] | None) -> None:
+    """Write tables and figures."""
+    write_tables(folder, run.records, run.axes)
+    for name, content in (draw(run) if draw is not None else {}).items():
+        write_file(folder / name, content)
 
 
 def _ignore(done: int, total: int) -> None:
