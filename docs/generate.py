@@ -44,6 +44,7 @@ PAGES = (
     "docs/notebooks.md",
     "docs/serve.md",
     "docs/sweeps.md",
+    "docs/tune.md",
     "docs/trace.md",
     "docs/validation.md",
 )
@@ -66,14 +67,18 @@ def figures() -> dict[str, bytes]:
     """The figures of docs/images by path from the root."""
     import accelsim
     from accelsim.explore.attention import compare_attention
+    from accelsim.explore.tune import read_tune, tune
     from accelsim.show.attention import attention_figure
     from accelsim.show.figures import comparison_figure
     from accelsim.show.style import figure_bytes
+    from accelsim.show.tune import tune_figure
 
     drawn = {
         f"docs/images/{name}.png": figure_bytes(comparison_figure(accelsim.compare(*subject)), "png")
         for name, subject in FIGURES.items()
     }
+    found = tune(read_tune("tune_gemm"))
+    drawn["docs/images/tune.png"] = figure_bytes(tune_figure(found.to_frame(), found.objectives), "png")
     units = compare_attention()
     frames = units.to_frame(), units.account_frame()
     return drawn | {"docs/images/attention.png": figure_bytes(attention_figure(*frames), "png")}

@@ -19,6 +19,7 @@ from accelsim.config.patterns import PATTERNS
 from accelsim.config.quantity import CANONICAL, UNITS
 from accelsim.config.schedules import Schedule
 from accelsim.explore.sweep import SweepSpec
+from accelsim.explore.tune import Limits, TuneSpec
 
 _DIMENSIONS = {getattr(quantity, dimension.capitalize()): dimension for dimension in UNITS}
 _PLAIN = {int: "whole number", float: "number", str: "text", bool: "true or false", Any: "any value"}
@@ -66,6 +67,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[type[Spec], ...]], ...] = (
     ),
     ("Schedule", "Stages of gradual pruning, `workloads/schedules/`.", (Schedule,)),
     ("Sweep", "Files of kind `sweep`, for `accelsim sweep`.", (SweepSpec,)),
+    ("Tune", "Files of kind `tune`, for `accelsim tune`.", (TuneSpec, Limits)),
 )
 _TITLES: dict[type[Spec], str] = {
     options.Mapping: "mapping",

@@ -7,7 +7,7 @@ from typing import Any
 
 from accelsim.config.check import build
 from accelsim.config.documents import open_document
-from accelsim.config.loader import load_hardware, load_workload
+from accelsim.config.loader import load_hardware, load_library, load_workload
 from accelsim.config.workload import TextWorkload, VisionWorkload
 from accelsim.config.yaml import Document, KeyPath, Place, read_value
 from accelsim.errors import ConfigError
@@ -62,8 +62,8 @@ def make_tune(hardware: str, workload: str, space: Mapping[str, Any] | Sequence[
     data: dict[str, Any] = {"kind": "tune", "hardware": hardware, "workload": workload}
     given, places = _space_of(space)
     if not given:
-        scheme, load = str(settings.get("scheme") or "dense"), load_workload(workload)
-        given = default_space(load, scheme, load_hardware(hardware).gpu)
+        scheme, gpu = str(settings.get("scheme") or "dense"), load_hardware(hardware).gpu
+        given = default_space(load_workload(workload), scheme, gpu, load_library(gpu.library))
     return _checked(Document(data | {"space": given}, {(): place, **places}), settings, None)
 
 

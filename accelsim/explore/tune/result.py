@@ -102,7 +102,7 @@ class Tuned:
 
     def settings(self, trial: Trial) -> Record:
         """Values of the axes of a trial; none of the reference's."""
-        return {axis: trial.record[axis] for axis in self.tune.axes if axis in trial.record}
+        return {} if trial.by == REFERENCE else {axis: trial.record[axis] for axis in self.tune.axes}
 
     def document(self) -> dict[str, object]:
         """As a JSON document (`accelsim.results.schema.TUNE_SCHEMA`)."""

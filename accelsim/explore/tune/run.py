@@ -13,12 +13,14 @@ from accelsim.explore.tune.guesses import Guesses
 from accelsim.explore.tune.judge import ESTIMATES, EVALUATIONS, Evaluate, Judge, in_process, refuse_others
 from accelsim.explore.tune.measures import excess, measure
 from accelsim.explore.tune.result import FILES, Tuned, judge_of_all
-from accelsim.explore.tune.search import REFERENCE, Search, Trial
+from accelsim.explore.tune.search import REFERENCE, REST, Search, Trial
 from accelsim.explore.tune.spec import Tune
 from accelsim.explore.tune.written import best_command, best_yaml
 
 MOST_EXHAUSTIVE = 100_000
 """Settings that a search through all may have."""
+
+_NAMED = ("hardware", "workload")
 
 
 @dataclass(frozen=True)
@@ -126,14 +128,11 @@ def _below(folder: Path | None, name: str) -> Path | None:
 
 def _outcome(wanted: Tune, search: Search, guesses: Guesses, exhaustive: bool, on_data: OnData | None) -> Tuned:
     reference, *trials = search.trials
-    ran = [trial for trial in trials if trial.by != "all others"]
-    best = search.best(ran)
+    best = search.best([trial for trial in trials if trial.by != REST])
     if not best:
         raise UserError(_nothing(wanted, trials))
-    config = load_config(
-        wanted.sweep.located(str(best[0].record.get("hardware", wanted.spec.hardware))),
-        wanted.sweep.located(str(best[0].record.get("workload", wanted.spec.workload))),
-    )
+    taken = {name: best[0].record[name] if name in wanted.axes else getattr(wanted.spec, name) for name in _NAMED}
+    config = load_config(*(wanted.sweep.located(str(name)) for name in taken.values()))
     found = Tuned(
         tune=wanted,
         machine=config.hardware.name,

@@ -15,7 +15,7 @@ Objective = Literal["latency_us", "energy_uj", "edp"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
 """What may be made small: time, energy, or their product (uJ us, which is 1e-12 J s)."""
 
-LOOKS = 20_000
+LOOKS = 50_000
 """Points that the closed form of kernels looks at, at most."""
 LOOKED_RUNS = 256
 """Points that whole runs by the closed form look at, at most; each takes about as long as a small run by events."""
@@ -79,7 +79,7 @@ class TuneSpec(Spec):
     first: int = Field(default=32, ge=1)
     """Of those, how many are the best by the closed form, before the sampler begins."""
     estimates: int | None = Field(default=None, ge=1)
-    """Settings that the closed form looks at before, at most; left out, 20000 where it need only look at kernels, and
+    """Settings that the closed form looks at before, at most; left out, 50000 where it need only look at kernels, and
     256 whole runs elsewhere. Of larger spaces it sees a random sample."""
     split: str = "calibration"
     """Of the data, on which a limit of accuracy must hold."""

@@ -46,7 +46,6 @@ def best_yaml(tune: Tune, settings: Record, folder: Path, source: str, command: 
             _put(defaults, path.split("."), value)
     if defaults:
         document["defaults"] = _commented(defaults)
-        document["sources"] = CommentedMap({f"defaults.{section}": source for section in defaults})
     document.yaml_set_start_comment(f"Written by {source}.\nRun it with: {command}")
     yaml = YAML()
     yaml.width = 4096
