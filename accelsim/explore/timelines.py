@@ -34,15 +34,17 @@ def _served_timeline(name: str, served: Served, room: int) -> Timeline:
     builder = TimelineBuilder(name)
     shown = min(len(served.batch_of), max(1, room // _SLICES))
     batches = int(served.batch_of[:shown].max()) + 1
-    machine = builder.track("machine")
-    for begin, end, size, energy in zip(
-        served.batch_starts_ps[:batches].tolist(),
-        served.batch_ends_ps[:batches].tolist(),
+    spans = list(zip(served.batch_starts_ps[:batches].tolist(), served.batch_ends_ps[:batches].tolist(), strict=True))
+    names = [("machine",)] if served.servers == 1 else [("machines", f"{index}") for index in range(served.servers)]
+    machines = [builder.track(*name) for name in names]
+    for (begin, end), line, size, energy in zip(
+        spans,
+        lanes(spans),  # machines are alike: one that is idle took it
         served.batch_sizes[:batches].tolist(),
         served.batch_energies_uj[:batches].tolist(),
         strict=True,
     ):
-        machine.append(Slice(begin, end, f"batch of {size}", (("energy_uj", energy),)))
+        machines[line].append(Slice(begin, end, f"batch of {size}", (("energy_uj", energy),)))
     begins, starts = served.arrivals_ps[:shown].tolist(), served.starts_ps[:shown].tolist()
     ends = served.ends_ps[:shown].tolist()
     beyond = 0

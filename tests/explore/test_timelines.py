@@ -13,13 +13,13 @@ from accelsim.results.timeline import depths
 from accelsim.show.trace import trace_bytes
 
 
-def served(rate: float, requests: int = 300) -> Served:
+def served(rate: float, requests: int = 300, servers: int = 1) -> Served:
     """Requests in batches of up to four, which take 100 us."""
     seen: list[Served] = []
     serve_times(
         {"mine": ServiceTimes.from_arrays({(size, 0): 100.0 for size in (1, 2, 3, 4)})},
         Demand(rates=(rate,), requests=requests),
-        Batching(batch=4),
+        Batching(batch=4, servers=servers),
         watch=lambda _scheme, _rate, run: seen.append(run),
     )
     assert len(seen) == 1
@@ -45,6 +45,16 @@ def test_every_request_waits_and_is_served_with_its_batch() -> None:
         assert (begin, end, batch) == (run.arrivals_ps[number], run.ends_ps[number], run.batch_of[number])
     assert len(requests) == 300
     assert (timeline.left_out, timeline.notes) == (0, ())
+
+
+def test_each_of_several_machines_has_its_track() -> None:
+    run = served(60_000.0, servers=3)
+    tracks = serving_timeline([("mine", run)], Sampling()).find("machines").tracks
+    assert len(tracks) == 3
+    slices = [one for track in tracks for one in track.slices]
+    assert len(slices) == len(run.batch_starts_ps)
+    for track in tracks:
+        assert all(one.end_ps <= other.begin_ps for one, other in pairwise(track.slices))
 
 
 def test_waiting_requests_are_counted() -> None:
