@@ -111,18 +111,19 @@ def arguments(**changes: float) -> Namespace:
 
 def test_training_brings_pruned_answers_nearer_to_the_dense_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recover_hdp, "COPIES", 1)
-    recovery = recover_hdp.DynamicRecovery(MODELS / "digits_vit.npz", 0, HDP, arguments())
-    images, shares = (part[:100] for part in recovery.pool[0])
+    # Thresholds that do much harm, so that a few steps are seen to undo some of it.
+    subject = recover_hdp.DynamicRecovery(MODELS / "digits_vit.npz", 0, HDP, arguments(low=0.65, high=0.75))
+    images, shares = (part[:100] for part in subject.pool[0])
 
     def loss() -> float:
         with torch.no_grad():
-            logits = recovery.logits(images, torch.full((len(images),), 0.45))
+            logits = subject.logits(images, torch.full((len(images),), 0.7))
             return float(torch.nn.functional.cross_entropy(logits, shares))
 
     before = loss()
-    model = recovery.run()
+    model = subject.run()
     after_dense = model(images).argmax(dim=1)
-    assert loss() < before
+    assert loss() < 0.9 * before
     assert (after_dense == shares.argmax(dim=1)).float().mean() > 0.95
 
 
