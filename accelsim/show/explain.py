@@ -46,6 +46,10 @@ _UNIT = "attention_unit"
 _WIDTH = 0.66
 
 
+_NOTHING = 1e-3
+"""Share of the longest bar below which a step is not told as a number."""
+
+
 def time_stack(explanations: Sequence[Explanation], axes: "Axes | None" = None) -> "Axes":
     """Share of the latency by cause, a bar for each result; all that the attention unit does is one part."""
     shares = [_shares(one) for one in explanations]
@@ -84,7 +88,8 @@ def loss_waterfall(explanation: Explanation, axes: "Axes | None" = None) -> "Axe
         axes.bar(places, times, _WIDTH, bottom=bottoms, color=[MIDDLE, BLUE, *steps, BLUE], edgecolor="white")
         for place, (time, bottom) in enumerate(zip(times, bottoms, strict=True)):
             whole = names[place] in ("dense", "ideal", "actual")
-            text = f"{time:.3g}" if whole else f"{time:+.3g}"
+            small = abs(time) < _NOTHING * times.max()
+            text = f"{time:.3g}" if whole else "~0" if small else f"{time:+.3g}"
             axes.text(place, max(bottom, bottom + time), text, ha="center", va="bottom", fontsize=7, color=BLACK)
         axes.set_xticks(places, [label_of(name) for name in names])
         for label in axes.get_xticklabels():
