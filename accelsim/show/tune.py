@@ -47,7 +47,7 @@ def tune_figure(history: pd.DataFrame, objectives: Sequence[str]) -> "Figure":
         panels = figure.subplots(1, 2 if several else 1, squeeze=False).ravel()
         if several:
             _front(panels[0], ran, objectives)
-        _history(panels[-1], ran, objectives[0])
+        _history(panels[-1], ran, objectives[0], None if several else _REFERENCE)
         handles = {
             name: handle for panel in panels for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)
         }
@@ -55,14 +55,14 @@ def tune_figure(history: pd.DataFrame, objectives: Sequence[str]) -> "Figure":
     return figure
 
 
-def _history(axes: "Axes", ran: pd.DataFrame, objective: str) -> None:
+def _history(axes: "Axes", ran: pd.DataFrame, objective: str, called: str | None) -> None:
     good = ran[ran["holds"]]
     best = good[objective].cummin() if not good.empty else good[objective]
     top = _FAR * float(best.min() if not best.empty else ran[objective].min())
     axes.step(good["evaluation"], best, where="post", color=DARK, linewidth=1.2, label="best so far", zorder=3)
     reference = ran[ran["by"] == _REFERENCE]
     if not reference.empty:
-        axes.axhline(float(reference[objective].iloc[0]), color=MIDDLE, linewidth=0.9, linestyle="--", label=_REFERENCE)
+        axes.axhline(float(reference[objective].iloc[0]), color=MIDDLE, linewidth=0.9, linestyle="--", label=called)
     _points(axes, ran.assign(**{objective: ran[objective].clip(upper=top)}), "evaluation", objective)
     beyond = int((ran[objective] > top).sum())
     if beyond:
@@ -77,7 +77,10 @@ def _front(axes: "Axes", ran: pd.DataFrame, objectives: Sequence[str]) -> None:
     x, y = objectives[:2]
     good = ran[ran["holds"]].sort_values([x, y])
     front = good[good[y] < good[y].cummin().shift(fill_value=float("inf"))]
-    axes.step(front[x], front[y], where="post", color=LIGHT, linewidth=3, label="none beats", zorder=1)
+    axes.step(
+        front[x], front[y], where="post", color=LIGHT, linewidth=3, marker="o", markersize=10,
+        markerfacecolor="none", markeredgewidth=1.2, markeredgecolor=DARK, label="none beats", zorder=1,
+    )  # fmt: skip
     reference = ran[ran["by"] == _REFERENCE]
     axes.plot(reference[x], reference[y], "*", color=DARK, markersize=9, label=_REFERENCE, zorder=4)
     _points(axes, ran, x, y)
@@ -92,7 +95,8 @@ def _front(axes: "Axes", ran: pd.DataFrame, objectives: Sequence[str]) -> None:
 def _points(axes: "Axes", ran: pd.DataFrame, x: str, y: str) -> None:
     for by, (colour, marker) in _LOOK.items():
         own = ran[(ran["by"] == by) & ran["holds"]]
-        axes.plot(own[x], own[y], marker, color=colour, markersize=4, linestyle="none", label=by, zorder=2)
+        if not own.empty:
+            axes.plot(own[x], own[y], marker, color=colour, markersize=4, linestyle="none", label=by, zorder=2)
     over = ran[~ran["holds"]]
     if not over.empty:
         axes.plot(over[x], over[y], "x", color=VERMILLION, markersize=4.5, label="over a limit", zorder=2)

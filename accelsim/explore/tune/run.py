@@ -190,7 +190,10 @@ def _notes(found: Tuned) -> tuple[str, ...]:
     gain = found.gain(found.best[0])
     first = found.objectives[0]
     if gain is not None and gain[first] < 1 and len(found.objectives) == 1:
-        notes.append(f"Nothing that was tried is better than the run without settings: {first} {1 / gain[first]:.3f}x.")
+        notes.append(
+            f"Nothing that was tried is better than the run without settings: the best has {1 / gain[first]:.3f} times "
+            f"its {first}."
+        )
     if found.reference.by == REFERENCE and found.reference.values is None:
         notes.append(f"The run without settings fails: {found.reference.record['error']}")
     return tuple(notes)
