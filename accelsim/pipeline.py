@@ -1,6 +1,6 @@
 """The whole of accelsim in five calls: describe, plan, execute, simulate, account."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,6 +173,7 @@ def compare(
     sparsity: float | None = None,
     force: bool = False,
     trace: Sampling | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Run one workload on one machine under several schemes.
 
@@ -186,6 +187,8 @@ def compare(
         In the order of the table.
     hardware, workload, sets, engine, values, seed, operands, masks, sparsity, force, trace
         As for `run`; n_m has the sparsity of its n and m whatever is asked.
+    progress : callable or None
+        Called with how many of how many schemes are done.
 
     Returns
     -------
@@ -216,5 +219,9 @@ def compare(
         check_scheme(network, with_imagined_unit(config, network.dtype))
     # Operands depend on no scheme; drawn once, they carry the reference that errors are told against, too.
     shared = prepare_operands(network, configs["dense"]) if configs["dense"].operands is None else None
-    found = {scheme: run_config(config, drawn=shared, trace=trace) for scheme, config in configs.items()}
+    found: dict[SchemeName, Result] = {}
+    for scheme, config in configs.items():
+        if progress is not None:
+            progress(len(found), len(configs))
+        found[scheme] = run_config(config, drawn=shared, trace=trace)
     return Comparison(tuple(found[scheme] for scheme in wanted), found["dense"])

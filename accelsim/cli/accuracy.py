@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import complete, options, output
+from accelsim.cli.progress import Progress
 from accelsim.cli.written import check_yaml
 
 if TYPE_CHECKING:
@@ -19,7 +20,15 @@ def accuracy_hw(
     measured: Annotated[
         Path, typer.Argument(metavar="MEASURED.csv", exists=True, dir_okay=False, help="Table of measurements.")
     ],
-    hw: Annotated[str, typer.Option("--hw", metavar="NAME", help="GPU (see: accelsim hw list), fitted or not.")],
+    hw: Annotated[
+        str,
+        typer.Option(
+            "--hw",
+            metavar="NAME",
+            help="GPU (see: accelsim hw list), fitted or not.",
+            autocompletion=complete.one_of(complete.gpus),
+        ),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.yaml", help="Where its errors are written.")],
     gpu: Annotated[
         str | None, typer.Option("--gpu", metavar="GPU", show_default=False, help="GPU of the table.")
@@ -37,7 +46,8 @@ def accuracy_hw(
     from accelsim.validate.fitted_yaml import write_yaml
     from accelsim.validate.intervals import latency_coverage, measure_accuracy, speedup_coverage
 
-    found = measure_accuracy(measured, hw, gpu=gpu, holdout=holdout, seed=seed)
+    with Progress(quiet, "predicting"):
+        found = measure_accuracy(measured, hw, gpu=gpu, holdout=holdout, seed=seed)
     write_yaml(accuracy_yaml(found.accuracy, out.stem), out)
     checks = {
         engine: {"latency": latency_coverage(frame), "speedup": speedup_coverage([frame])["neighbours"]}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli import options, output, trace
+from accelsim.cli import complete, options, output, trace
 from accelsim.cli.group import SuggestingGroup, suggest
 from accelsim.cli.progress import Progress
 from accelsim.errors import UserError
@@ -22,7 +22,13 @@ UNITS = "dense_array,hdp_server,a3,spatten_eighth,sanger,energon,acceltran_serve
 SEQUENCES = "128,384,1024"
 THRESHOLDS = ("cited", "own")
 
-Units = Annotated[str, typer.Option(help="Names (accelsim hw list) or paths of YAML files, separated by commas.")]
+Units = Annotated[
+    str,
+    typer.Option(
+        help="Names (accelsim hw list) or paths of YAML files, separated by commas.",
+        autocompletion=complete.several_of(complete.units),
+    ),
+]
 Sequences = Annotated[str, typer.Option("--seq", help="Lengths of drawn operands, separated by commas.")]
 Heads = Annotated[int, typer.Option(min=1, help="Heads of drawn operands.")]
 HeadDim = Annotated[int, typer.Option(min=1, help="Length of a row of drawn Q, K and V.")]
@@ -121,7 +127,13 @@ def compare(
 
 Ratios = Annotated[str, typer.Option("--block-ratio", help="Shares of blocks that HDP prunes, separated by commas.")]
 HeadRatio = Annotated[float, typer.Option(help="Share of heads that it prunes beside.")]
-System = Annotated[str, typer.Argument(help="A system with an attention unit: a name (accelsim hw list) or a path.")]
+System = Annotated[
+    str,
+    typer.Argument(
+        help="A system with an attention unit: a name (accelsim hw list) or a path.",
+        autocompletion=complete.one_of(complete.systems),
+    ),
+]
 Encoder = Annotated[str, typer.Option(help="An encoder or an attention, whose sequence is set.")]
 OverSequences = Annotated[str, typer.Option("--seq", help="Lengths, separated by commas.")]
 QuickEngine = Annotated[str, typer.Option(help="estimate or events: what times the GPU's kernels.")]

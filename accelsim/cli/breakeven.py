@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import complete, options, output
 from accelsim.cli.group import suggest
 from accelsim.cli.progress import Progress
 from accelsim.errors import UserError
@@ -13,21 +13,23 @@ if TYPE_CHECKING:
     from accelsim.config.workload import Workload
     from accelsim.explore.breakeven_table import BreakEven, Cell
 
-PATTERNS = tuple(
-    scheme for scheme in options.ALL_SCHEMES if scheme not in ("dense", "hdp", "tile_wise+hdp", "dense_on_unit")
-)
-ALL_PATTERNS = ",".join(PATTERNS)
+ALL_PATTERNS = ",".join(options.PATTERNS)
 DEFAULT_WORKLOAD, DEFAULT_BATCH = "bert_base_layer", 100
 
 Hardware = Annotated[
     list[str],
-    typer.Argument(metavar="HARDWARE...", help="One or more: names (accelsim hw list) or paths of YAML files."),
+    typer.Argument(
+        metavar="HARDWARE...",
+        help="One or more: names (accelsim hw list) or paths of YAML files.",
+        autocompletion=complete.one_of(complete.machines),
+    ),
 ]
 Workload_ = Annotated[
     str | None,
     typer.Option(
         show_default=False,
         help="Whose products are taken; left out, an encoder layer of BERT-Base at batch 100 and sequence 128.",
+        autocompletion=complete.one_of(complete.workloads),
     ),
 ]
 Size = Annotated[
@@ -39,7 +41,9 @@ Batch = Annotated[
 Sequence = Annotated[
     int | None, typer.Option(min=1, show_default=False, help="Tokens of a sequence (workload.sequence).")
 ]
-Patterns = Annotated[str, typer.Option(help="Separated by commas.")]
+Patterns = Annotated[
+    str, typer.Option(help="Separated by commas.", autocompletion=complete.several_of(lambda: options.PATTERNS))
+]
 SearchEngine = Annotated[str, typer.Option(help="estimate or events: what searches.")]
 Confirm = Annotated[bool, typer.Option("--confirm/--no-confirm", help="Whether events settle what estimate finds.")]
 Limit = Annotated[float, typer.Option(help="Highest sparsity looked at.")]
@@ -105,10 +109,10 @@ def breakeven(
 def _patterns(text: str) -> tuple[str, ...]:
     chosen = tuple(word.strip() for word in text.split(",") if word.strip())
     for word in chosen:
-        if word not in PATTERNS:
-            raise UserError(suggest("pattern", word, list(PATTERNS)))
+        if word not in options.PATTERNS:
+            raise UserError(suggest("pattern", word, list(options.PATTERNS)))
     if not chosen:
-        raise UserError(f"--patterns names no pattern; allowed: {', '.join(PATTERNS)}")
+        raise UserError(f"--patterns names no pattern; allowed: {', '.join(options.PATTERNS)}")
     return chosen
 
 

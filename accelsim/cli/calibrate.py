@@ -1,14 +1,14 @@
 """`accelsim calibrate-hw`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import complete, options, output
 from accelsim.cli.error_columns import error_cells, error_columns
 from accelsim.cli.group import suggest
+from accelsim.cli.progress import Progress
 from accelsim.cli.written import check_yaml, gpu_alone, reference
 from accelsim.errors import UserError
 
@@ -20,7 +20,15 @@ def calibrate_hw(
     measured: Annotated[
         Path, typer.Argument(metavar="MEASURED.csv", exists=True, dir_okay=False, help="Table of measurements.")
     ],
-    hw: Annotated[str, typer.Option("--hw", metavar="BASE", help="GPU to start from (see: accelsim hw list).")],
+    hw: Annotated[
+        str,
+        typer.Option(
+            "--hw",
+            metavar="BASE",
+            help="GPU to start from (see: accelsim hw list).",
+            autocompletion=complete.one_of(complete.gpus),
+        ),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.yaml", help="Where the calibrated GPU is written.")],
     gpu: Annotated[
         str | None, typer.Option("--gpu", metavar="GPU", show_default=False, help="GPU of the table to fit.")
@@ -39,25 +47,20 @@ def calibrate_hw(
     from accelsim.validate.calibrate import FIT_ENGINES, calibrate
     from accelsim.validate.fitted_yaml import calibration_yaml, write_yaml
 
-    show = not quiet and sys.stderr.isatty()
-
-    def progress(done: int, total: int) -> None:
-        if show:
-            print(f"\r{done} of {total} evaluations", end="" if done < total else "\n", file=sys.stderr, flush=True)
-
     if engine not in FIT_ENGINES:
         raise UserError(suggest("engine", engine, list(FIT_ENGINES)))
     gpu_alone(hw)
-    found = calibrate(
-        measured,
-        hw,
-        gpu=gpu,
-        holdout=holdout,
-        evaluations=evaluations,
-        seed=seed,
-        progress=progress,
-        engine=engine,  # type: ignore[arg-type]
-    )
+    with Progress(quiet, "evaluations") as progress:
+        found = calibrate(
+            measured,
+            hw,
+            gpu=gpu,
+            holdout=holdout,
+            evaluations=evaluations,
+            seed=seed,
+            progress=progress.show,
+            engine=engine,  # type: ignore[arg-type]
+        )
     write_yaml(calibration_yaml(found, out.stem, reference(hw)), out)
     if json:
         output.document(_document(found))

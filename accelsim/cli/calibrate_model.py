@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import complete, options, output
 from accelsim.cli.budget_options import Count, Judge, KeepMargin, Minimise, check_judge, share
 from accelsim.cli.group import suggest
 from accelsim.cli.progress import Progress
@@ -23,7 +23,12 @@ _SEARCHED = tuple(scheme for scheme in options.ALL_SCHEMES if scheme not in ("de
 
 def calibrate(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Workload with trained weights: a name, or the path of a YAML file.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Workload with trained weights: a name, or the path of a YAML file.",
+            autocompletion=complete.one_of(complete.workloads),
+        ),
     ],
     budget: Annotated[str, typer.Option(metavar="SHARE", help="What may be lost, as 1% or 0.01.")],
     out: Annotated[
@@ -35,7 +40,15 @@ def calibrate(
             metavar="[DATA.npz]", exists=True, dir_okay=False, show_default=False, help="In place of the model's data."
         ),
     ] = None,
-    hw: Annotated[str, typer.Option("--hw", metavar="HARDWARE", help="Machine (see: accelsim hw list).")] = "edge_hdp",
+    hw: Annotated[
+        str,
+        typer.Option(
+            "--hw",
+            metavar="HARDWARE",
+            help="Machine (see: accelsim hw list).",
+            autocompletion=complete.one_of(complete.machines),
+        ),
+    ] = "edge_hdp",
     scheme: Annotated[
         str, typer.Option(help=f"What is pruned: one or more of {', '.join(_SEARCHED)}; the best is taken.")
     ] = "hdp",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import complete, options, output
 from accelsim.cli.written import check_yaml, gpu_alone, reference
 
 if TYPE_CHECKING:
@@ -13,8 +13,17 @@ if TYPE_CHECKING:
 
 
 def carry_over(
-    source: Annotated[str, typer.Argument(help="Calibrated GPU: name (see: accelsim hw list) or path of a YAML file.")],
-    target: Annotated[str, typer.Argument(help="GPU that nobody measured, likewise.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Calibrated GPU: name (see: accelsim hw list) or path of a YAML file.",
+            autocompletion=complete.one_of(complete.gpus),
+        ),
+    ],
+    target: Annotated[
+        str,
+        typer.Argument(help="GPU that nobody measured, likewise.", autocompletion=complete.one_of(complete.gpus)),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.yaml", help="Where the new GPU is written.")],
     keep: Annotated[
         list[str] | None,

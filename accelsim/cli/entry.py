@@ -55,7 +55,7 @@ app = typer.Typer(
     help="Simulate sparse transformer inference on tensor-core GPUs and attention co-processors.",
     no_args_is_help=True,
     rich_markup_mode=None,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

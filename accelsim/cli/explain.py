@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import complete, options, output
 from accelsim.cli.output import Column, amount
 from accelsim.cli.progress import Progress
 from accelsim.errors import UserError
@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 
 Result_ = Annotated[
     str,
-    typer.Argument(metavar="RESULT", help="Folder of a saved run or comparison; or HARDWARE, followed by WORKLOAD."),
+    typer.Argument(
+        metavar="RESULT",
+        help="Folder of a saved run or comparison; or HARDWARE, followed by WORKLOAD.",
+        autocompletion=complete.one_of(complete.machines),
+    ),
 ]
 Baseline = Annotated[
     str | None,
     typer.Argument(
-        metavar="BASELINE", show_default=False, help="Folder of the dense run that losses refer to; or WORKLOAD."
+        metavar="BASELINE",
+        show_default=False,
+        help="Folder of the dense run that losses refer to; or WORKLOAD.",
+        autocompletion=complete.one_of(complete.workloads),
     ),
 ]
 Schemes = Annotated[
@@ -32,6 +39,7 @@ Schemes = Annotated[
         "--scheme",
         show_default=False,
         help="Of a comparison, or to run: schemes separated by commas (else all, dense).",
+        autocompletion=options.complete_schemes,
     ),
 ]
 Top = Annotated[int, typer.Option(min=0, help="Kernels shown; --json has all.")]
@@ -73,7 +81,9 @@ def explain(
         results, dense = _saved(result, baseline, scheme, given)
     else:
         settings: dict[str, Any] = {"sets": tuple(set_ or ()), "engine": options.check_engine(engine), "values": values}
-        results, dense = _run(result, baseline, scheme, settings | {"seed": seed, "sparsity": sparsity, "force": force})
+        settings |= {"seed": seed, "sparsity": sparsity, "force": force}
+        with Progress(quiet, "simulating"):
+            results, dense = _run(result, baseline, scheme, settings)
     from accelsim.results.explain import explain as explanations_of
 
     found = explanations_of(results, dense)

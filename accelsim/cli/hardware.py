@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli import carry, options, output, scale
+from accelsim.cli import carry, complete, options, output, scale
 from accelsim.cli.group import SuggestingGroup
 from accelsim.errors import UserError
 
@@ -49,7 +49,13 @@ def list_(json: options.Json = False) -> None:
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="Name (see: accelsim hw list) or path of a YAML file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name (see: accelsim hw list) or path of a YAML file.",
+            autocompletion=complete.one_of(complete.hardware),
+        ),
+    ],
     json: options.Json = False,
 ) -> None:
     """Show every figure of a machine, library or energy table, with its unit and source."""

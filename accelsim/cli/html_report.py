@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from accelsim.cli import options, output
+from accelsim.cli.progress import Progress
 from accelsim.errors import ResultError, UserError
 
 _HEAD = 2000
@@ -29,7 +30,8 @@ def report(
 ) -> None:
     """One page for what another command saved: figures, tables and config, opened in a browser without a network."""
     _check(out)
-    text = _page(folder, title)
+    with Progress(quiet, "drawing"):
+        text = _page(folder, title)
     _write(out, text)
     if not quiet:
         output.message(f"saved {out} ({len(text.encode()) / 1e6:.2g} MB)")

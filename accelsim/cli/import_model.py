@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli import options, output
+from accelsim.cli.progress import Progress
 from accelsim.errors import UserError
 
 if TYPE_CHECKING:
@@ -78,9 +79,10 @@ def import_model(
     changes = {
         "sequence": sequence, "pooling": pooling, "normalise": normalise, "metric": metric, "dtype": dtype,
     }  # fmt: skip
-    found = import_source(source, name=name, data=files, tokenizer=tokenizer, changes=changes)
-    written = save(found, out)
-    network = build_network(load_workload(written))
+    with Progress(quiet, "importing"):
+        found = import_source(source, name=name, data=files, tokenizer=tokenizer, changes=changes)
+        written = save(found, out)
+        network = build_network(load_workload(written))
     if json:
         from accelsim.results.store import json_text
 

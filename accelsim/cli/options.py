@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from accelsim.cli import output
+from accelsim.cli import complete, output
 from accelsim.cli.group import suggest
 from accelsim.errors import UserError
 
@@ -15,17 +15,38 @@ if TYPE_CHECKING:
     from accelsim.config.scheme import Engine as Engine_
     from accelsim.config.scheme import SchemeName
 
-Hardware = Annotated[str, typer.Argument(help="Name (see: accelsim hw list) or path of a YAML file.")]
-Workload = Annotated[str, typer.Argument(help="Name (see: accelsim workload list) or path of a YAML file.")]
-ALL_SCHEMES = (
-    *("dense", "element_wise", "vector_wise", "block_wise", "n_m", "tile_wise", "tile_element_wise"),
-    *("tile_vector_wise", "hdp", "tile_wise+hdp", "dense_on_unit"),
+Hardware = Annotated[
+    str,
+    typer.Argument(
+        help="Name (see: accelsim hw list) or path of a YAML file.", autocompletion=complete.one_of(complete.machines)
+    ),
+]
+Workload = Annotated[
+    str,
+    typer.Argument(
+        help="Name (see: accelsim workload list) or path of a YAML file.",
+        autocompletion=complete.one_of(complete.workloads),
+    ),
+]
+PATTERNS = (
+    *("element_wise", "vector_wise", "block_wise", "n_m", "tile_wise", "tile_element_wise", "tile_vector_wise"),
 )
+ALL_SCHEMES = ("dense", *PATTERNS, "hdp", "tile_wise+hdp", "dense_on_unit")
 _PRUNES_NO_WEIGHTS = ("dense", "hdp", "dense_on_unit")
 ALL_ENGINES = ("events", "simpy", "estimate")
 
-Scheme = Annotated[str, typer.Option(help=f"{', '.join(ALL_SCHEMES[:-1])} or {ALL_SCHEMES[-1]}.")]
-Schemes = Annotated[str, typer.Option(help="Schemes to compare, separated by commas.")]
+complete_scheme = complete.one_of(lambda: ALL_SCHEMES)
+complete_schemes = complete.several_of(lambda: ALL_SCHEMES)
+complete_engine = complete.one_of(lambda: ALL_ENGINES)
+
+Scheme = Annotated[
+    str,
+    typer.Option(
+        help=f"{', '.join(ALL_SCHEMES[:-1])} or {ALL_SCHEMES[-1]}.",
+        autocompletion=complete_scheme,
+    ),
+]
+Schemes = Annotated[str, typer.Option(help="Schemes to compare, separated by commas.", autocompletion=complete_schemes)]
 Sparsity = Annotated[
     float | None,
     typer.Option(help="Share of weights that the scheme prunes (SCHEME.sparsity).", show_default=False),
@@ -39,7 +60,10 @@ Sets = Annotated[
         help="Override a field, as in mapping.tile_m=128 or workload.m=777; any number of times.",
     ),
 ]
-Engine = Annotated[str, typer.Option(help="events, simpy (slow, readable twin) or estimate (closed form).")]
+Engine = Annotated[
+    str,
+    typer.Option(help="events, simpy (slow, readable twin) or estimate (closed form).", autocompletion=complete_engine),
+]
 Values = Annotated[
     bool, typer.Option("--values/--no-values", help="Whether products are computed, or time follows from shapes alone.")
 ]

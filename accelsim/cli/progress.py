@@ -1,5 +1,7 @@
 """A bar of progress for commands that may take long."""
 
+import sys
+import threading
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,12 +21,15 @@ _LINE_S = 60.0
 class Progress:
     """A bar on standard error once a command takes long, on a terminal; elsewhere a line now and then.
 
+    The bar appears by itself, whether or not anything was counted by then: until then, and for commands that count
+    nothing, it moves and tells the time that has passed.
+
     Parameters
     ----------
     quiet : bool
         Whether there is never one.
     what : str
-        What is counted.
+        What is counted, or what is done.
     """
 
     def __init__(self, quiet: bool, what: str) -> None:
@@ -35,15 +40,26 @@ class Progress:
         self._note = ""
         self._bar: Any = None
         self._task: Any = None
+        self._over = False
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
 
     def __enter__(self) -> "Progress":
+        if not self._quiet and sys.stderr.isatty():
+            self._timer = threading.Timer(max(_PATIENCE_S, 0), self._start, (0, None))
+            self._timer.daemon = True
+            self._timer.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+        with self._lock:
+            self._over = True
+            if self._bar is not None:
+                self._bar.stop()
 
     def note(self, text: str) -> None:
         """What stands at the end of the bar from now on."""
@@ -59,36 +75,49 @@ class Progress:
         if self._bar is None and not self._quiet and now - self._begin > _PATIENCE_S:
             self._start(done, total)
         if self._task is not None:
-            self._bar.update(self._task, completed=done)
+            self._bar.update(self._task, completed=done, total=total)
         elif self._bar is not None and now - self._told > _LINE_S:
             self._told = now
             rate = (done - self._first) / (now - self._begin)
             left = f", {_clock((total - done) / rate)} left" if rate else ""
             output.message(f"{done} of {total} {self._what}, {rate:.3g}/s{left}{self._note and '; ' + self._note}")
 
-    def _start(self, done: int, total: int) -> None:
+    def _start(self, done: int, total: int | None) -> None:
+        """Show the bar, unless it is shown or the command has ended; called by the timer's thread too."""
         from rich.console import Console
         from rich.progress import Progress as Bar
 
-        console = Console(stderr=True)
-        self._bar = Bar(*_columns(), console=console, transient=True)
-        if console.is_terminal:
-            self._task = self._bar.add_task(self._what, total=total, completed=done, note=self._note)
-            self._bar.start()
+        with self._lock:
+            if self._bar is not None or self._over:
+                return
+            console = Console(stderr=True)
+            bar = Bar(*_columns(self._begin), console=console, transient=True)
+            if console.is_terminal:
+                self._task = bar.add_task(self._what, total=total, completed=done, note=self._note)
+                bar.start()
+            self._bar = bar
 
 
-def _columns() -> "list[ProgressColumn]":
+def _columns(begin: float) -> "list[ProgressColumn]":
     """Of the bar: numbers stay whole in a narrow terminal, where the note is cut short."""
-    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
+    from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
     from rich.table import Column
     from rich.text import Text
 
-    class Rate(ProgressColumn):
-        """Of what ended lately, and the time that the rest takes at it."""
+    class Done(ProgressColumn):
+        """So many of so many, where something is counted."""
 
         def render(self, task: Task) -> Text:
+            return Text("" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}")
+
+    class Rate(ProgressColumn):
+        """Of what ended lately, and the time that the rest takes at it; else the time since the command began."""
+
+        def render(self, task: Task) -> Text:
+            if task.total is None or task.speed is None:
+                return Text(f"{_clock(time.monotonic() - begin)} so far")
             left = task.time_remaining
-            rate = "" if task.speed is None else f"{task.speed:.3g}/s"
+            rate = f"{task.speed:.3g}/s"
             return Text(rate if left is None else f"{rate}, {_clock(left)} left")
 
     class Note(ProgressColumn):
@@ -102,7 +131,7 @@ def _columns() -> "list[ProgressColumn]":
 
     what = TextColumn("{task.description}", table_column=whole())
     bar = BarColumn(20, table_column=whole())
-    return [what, bar, MofNCompleteColumn(table_column=whole()), Rate(table_column=whole()), Note()]
+    return [what, bar, Done(table_column=whole()), Rate(table_column=whole()), Note()]
 
 
 def _clock(seconds: float) -> str:

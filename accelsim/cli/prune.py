@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import complete, options, output
+from accelsim.cli.progress import Progress
 from accelsim.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ _FAR = 0.02
 Weights = Annotated[Path, typer.Argument(metavar="WEIGHTS", help="File of tensors, .npz or .safetensors.")]
 Kind = Annotated[
     str,
-    typer.Option(help="element_wise, vector_wise, block_wise, n_m, tile_wise, tile_element_wise or tile_vector_wise."),
+    typer.Option(
+        help="element_wise, vector_wise, block_wise, n_m, tile_wise, tile_element_wise or tile_vector_wise.",
+        autocompletion=complete.one_of(lambda: options.PATTERNS),
+    ),
 ]
 Sparsity = Annotated[float | None, typer.Option(show_default=False, help="Share of weights to prune; n_m has its own.")]
 Granularity = Annotated[int | None, typer.Option(show_default=False, help="Kept columns of a tile (G).")]
@@ -52,7 +56,11 @@ Gradients = Annotated[
 ]
 Schedule = Annotated[
     str | None,
-    typer.Option(show_default=False, help="Prune in a schedule's stages, as far as --sparsity, without training."),
+    typer.Option(
+        show_default=False,
+        help="Prune in a schedule's stages, as far as --sparsity, without training.",
+        autocompletion=complete.one_of(complete.schedules),
+    ),
 ]
 Masks = Annotated[
     Path | None,
@@ -109,10 +117,11 @@ def prune(
     options.check_out(out, whole=True)
     from accelsim.pruning.prune_file import prune_file
 
-    pruned = prune_file(
-        weights, chosen, only=only or (), out_in=orientation == "out_in", gradients=gradients, masks=masks,
-        stages=_stages(schedule, chosen),
-    )  # fmt: skip
+    with Progress(quiet, "pruning"):
+        pruned = prune_file(
+            weights, chosen, only=only or (), out_in=orientation == "out_in", gradients=gradients, masks=masks,
+            stages=_stages(schedule, chosen),
+        )  # fmt: skip
     if out is not None:
         _save(pruned, out, pictures)
     _show(pruned, out, json, quiet)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli import options, output, report, trace
+from accelsim.cli.progress import Progress
 
 if TYPE_CHECKING:
     from accelsim.results import Result
@@ -41,21 +42,22 @@ def run(
     options.note_idle_sparsity(chosen, sparsity, quiet or json)
     import accelsim
 
-    result = accelsim.run(
-        hardware,
-        workload,
-        scheme=chosen,
-        sets=tuple(set_ or ()),
-        engine=device,
-        values=values,
-        seed=seed,
-        operands=operands,
-        masks=masks,
-        sparsity=sparsity,
-        force=force,
-        per_input=per_input,
-        trace=sampling,
-    )
+    with Progress(quiet, "simulating"):
+        result = accelsim.run(
+            hardware,
+            workload,
+            scheme=chosen,
+            sets=tuple(set_ or ()),
+            engine=device,
+            values=values,
+            seed=seed,
+            operands=operands,
+            masks=masks,
+            sparsity=sparsity,
+            force=force,
+            per_input=per_input,
+            trace=sampling,
+        )
     saved = None if out is None else result.save(out / folder_name(result))
     if json:
         output.document(result.to_json())
@@ -91,20 +93,22 @@ def compare(
     sampling = trace.sampling(trace_file, trace_sms, trace_limit)
     import accelsim
 
-    comparison = accelsim.compare(
-        hardware,
-        workload,
-        schemes=names,
-        sets=tuple(set_ or ()),
-        engine=device,
-        values=values,
-        seed=seed,
-        operands=operands,
-        masks=masks,
-        sparsity=sparsity,
-        force=force,
-        trace=sampling,
-    )
+    with Progress(quiet, "schemes") as progress:
+        comparison = accelsim.compare(
+            hardware,
+            workload,
+            schemes=names,
+            sets=tuple(set_ or ()),
+            engine=device,
+            values=values,
+            seed=seed,
+            operands=operands,
+            masks=masks,
+            sparsity=sparsity,
+            force=force,
+            trace=sampling,
+            progress=progress.show,
+        )
     saved = None
     if out is not None:
         from accelsim.show import save_comparison

@@ -5,14 +5,20 @@ from typing import Annotated
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import complete, options, output
 from accelsim.cli.written import check_yaml
 
 Volt = Annotated[float | None, typer.Option(show_default=False, help="Supply; left out, the usual one of the node.")]
 
 
 def scale_energy(
-    table: Annotated[str, typer.Argument(help="Table of energies: a name such as attention_14nm, or a path.")],
+    table: Annotated[
+        str,
+        typer.Argument(
+            help="Table of energies: a name such as attention_14nm, or a path.",
+            autocompletion=complete.one_of(complete.energy_tables),
+        ),
+    ],
     to: Annotated[float, typer.Option(metavar="NM", help="Process node, in nanometres, between 130 and 7.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.yaml", help="Where the new table is written.")],
     from_volt: Volt = None,

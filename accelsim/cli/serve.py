@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 ALL_ARRIVALS, ALL_QUEUES = ("poisson", "even"), ("compiled", "simpy")
 
-Schemes = Annotated[str, typer.Option("--scheme", "--schemes", help="One scheme, or several separated by commas.")]
+Schemes = Annotated[
+    str,
+    typer.Option(
+        "--scheme",
+        "--schemes",
+        help="One scheme, or several separated by commas.",
+        autocompletion=options.complete_schemes,
+    ),
+]
 Rates = Annotated[
     str | None,
     typer.Option(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import complete, options, output
 from accelsim.cli.progress import Progress
 from accelsim.errors import UserError
 
@@ -21,6 +21,7 @@ Workloads = Annotated[
     typer.Argument(
         metavar="WORKLOAD...",
         help="Names (accelsim workload list) or paths of YAML files: one network, trained from one or more seeds.",
+        autocompletion=complete.one_of(complete.workloads),
     ),
 ]
 Methods = Annotated[str, typer.Option(help="Separated by commas; a wrong one names them all.")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import complete, options, output
 from accelsim.cli.progress import Progress
 from accelsim.cli.report import interval_of
 from accelsim.errors import UserError
@@ -40,7 +40,12 @@ _COMPARED = 50_000
 
 def sweep(
     file: Annotated[
-        str, typer.Argument(metavar="SWEEP", help="YAML of kind sweep: a path, or a name of workloads/sweeps.")
+        str,
+        typer.Argument(
+            metavar="SWEEP",
+            help="YAML of kind sweep: a path, or a name of workloads/sweeps.",
+            autocompletion=complete.one_of(complete.sweeps),
+        ),
     ],
     out: options.Out = None,
     workers: Annotated[

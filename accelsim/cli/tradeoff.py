@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import complete, options, output
 from accelsim.cli.budget_options import Count, Judge, check_judge, numbers
 from accelsim.cli.progress import Progress
 from accelsim.errors import UserError
@@ -20,7 +20,11 @@ def tradeoff(
     hardware: options.Hardware,
     workloads: Annotated[
         str,
-        typer.Argument(metavar="WORKLOAD[,WORKLOAD...]", help="Names or paths of models for the same inputs."),
+        typer.Argument(
+            metavar="WORKLOAD[,WORKLOAD...]",
+            help="Names or paths of models for the same inputs.",
+            autocompletion=complete.several_of(complete.workloads),
+        ),
     ],
     schemes: options.Schemes = "tile_wise,hdp,tile_wise+hdp",
     settings: Annotated[int, typer.Option(min=1, help="Settings of each scheme, spaced evenly.")] = 6,

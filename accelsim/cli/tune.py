@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import complete, options, output
 from accelsim.cli.progress import Progress
 from accelsim.errors import UserError
 
@@ -26,11 +26,18 @@ _TITLES = {
 File = Annotated[
     str,
     typer.Argument(
-        metavar="TUNE|HARDWARE", help="YAML of kind tune (a path, or a name of workloads/tunes), or a machine."
+        metavar="TUNE|HARDWARE",
+        help="YAML of kind tune (a path, or a name of workloads/tunes), or a machine.",
+        autocompletion=complete.one_of(complete.tunes_and_machines),
     ),
 ]
 Workload = Annotated[
-    str | None, typer.Argument(show_default=False, help="With a machine: name or path of the workload.")
+    str | None,
+    typer.Argument(
+        show_default=False,
+        help="With a machine: name or path of the workload.",
+        autocompletion=complete.one_of(complete.workloads),
+    ),
 ]
 Objectives = Annotated[
     str | None,
@@ -62,8 +69,20 @@ Evaluations = Annotated[
     int | None,
     typer.Option(min=1, show_default=False, help="Settings to judge at most; 100 if left out."),
 ]
-Scheme = Annotated[str | None, typer.Option(show_default=False, help="With a machine: as for accelsim run.")]
-Engine = Annotated[str | None, typer.Option(show_default=False, help="What judges settings; events if left out.")]
+Scheme = Annotated[
+    str | None,
+    typer.Option(
+        show_default=False, help="With a machine: as for accelsim run.", autocompletion=options.complete_scheme
+    ),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        show_default=False,
+        help="What judges settings; events if left out.",
+        autocompletion=options.complete_engine,
+    ),
+]
 Seed = Annotated[int | None, typer.Option(min=0, show_default=False, help="Of runs and of what the search draws.")]
 Exhaustive = Annotated[
     bool, typer.Option("--exhaustive", help="Judge all other settings too, and tell how far from their best it ended.")

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from accelsim.cli import options, output
+from accelsim.cli import complete, options, output
 from accelsim.cli.error_columns import error_cells, error_columns
 from accelsim.cli.group import suggest
+from accelsim.cli.progress import Progress
 from accelsim.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def validate(
             "--hw",
             metavar="NAME",
             help="Machine to predict with (see: accelsim hw list); several times to compare GPUs on one shape.",
+            autocompletion=complete.one_of(complete.gpus),
         ),
     ],
     gpu: Annotated[
@@ -71,7 +73,8 @@ def validate(
 
     chosen = cast(Literal["estimate", "events"], engine)
     off = [word.strip() for words in without or () for word in words.split(",") if word.strip()]
-    validation = compute(measured, hw, engine=chosen, gpus=tuple(gpu or ()), sets=tuple(set_ or ()), without=off)
+    with Progress(quiet, "predicting"):
+        validation = compute(measured, hw, engine=chosen, gpus=tuple(gpu or ()), sets=tuple(set_ or ()), without=off)
     if json:
         output.document(validation.to_json())
     elif not quiet:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from accelsim.cli import options, output
+from accelsim.cli.progress import Progress
 
 if TYPE_CHECKING:
     from accelsim.explore.accuracy import Watched
@@ -33,7 +34,10 @@ def watch(
     options.check_out(out, whole=True)
     from accelsim.explore.accuracy import watch as run_watch
 
-    found = run_watch(hardware, workload, item, scheme=scheme, layer=layer, head=head, sets=list(set_ or ()), seed=seed)
+    with Progress(quiet, "simulating"):
+        found = run_watch(
+            hardware, workload, item, scheme=scheme, layer=layer, head=head, sets=list(set_ or ()), seed=seed
+        )
     if out is not None:
         from accelsim.show.accuracy import watch_files
 

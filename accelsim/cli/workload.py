@@ -1,7 +1,7 @@
 """`accelsim workload list` and `accelsim workload show`."""
 
 import json as jsonlib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -38,7 +38,7 @@ def list_(json: options.Json = False) -> None:
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="Name (see: accelsim workload list) or path of a YAML file.")],
+    name: options.Workload,
     set_: options.Sets = None,
     json: options.Json = False,
 ) -> None:
