@@ -157,8 +157,10 @@ class NetworkBuilder:
 
     def columns(self, name: str, tensor: str, first: int, last: int) -> str:
         """Columns ``first`` to ``last`` of a tensor as a tensor of its own: a view."""
-        shape = (self.shape(tensor)[0], last - first)
-        return self.view(name, "columns", (tensor,), shape, {"first": first, "last": last})
+        rows, columns = self.shape(tensor)
+        return self.view(
+            name, "columns", (tensor,), (rows, last - first), {"first": first, "last": last, "of": columns}
+        )
 
     def view(
         self,

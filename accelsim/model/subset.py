@@ -77,8 +77,13 @@ def _tensor_sizes(network: Network) -> dict[str, int]:
 
 def _view_size(view: Elementwise, sizes: dict[str, int]) -> int:
     """Elements that a view shows; it writes none itself."""
-    size = sizes[view.inputs[0]]
-    return size // int(view.attributes["sequence"]) if view.function == "first_token" else size
+    size, attributes = sizes[view.inputs[0]], view.attributes
+    match view.function:
+        case "first_token":
+            return size // int(attributes["sequence"])
+        case "columns":
+            return size // int(attributes["of"]) * (int(attributes["last"]) - int(attributes["first"]))
+    return size
 
 
 def _operation(operation: Operation, network: Network, chosen: Sequence[int], sizes: dict[str, int]) -> Operation:

@@ -194,7 +194,8 @@ def test_one_of_many_items_is_the_network_of_one():
             {"op": "columns", "name": role, "inputs": ["qkv"], "first": at * HIDDEN, "last": (at + 1) * HIDDEN}
             for at, role in enumerate(("query", "key", "value"))
         ),
-        {"op": "attention", "name": "attention", "inputs": ["query", "key", "value"], "heads": 2},
+        {"op": "gelu", "name": "bent", "inputs": ["value"]},
+        {"op": "attention", "name": "attention", "inputs": ["query", "key", "bent"], "heads": 2},
         {"op": "add", "name": "sum", "inputs": ["attention", "tokens"]},
         {"op": "first_token", "name": "first", "inputs": ["sum"], "sequence": 7},
         {"op": "norm", "name": "last_norm", "inputs": ["first"]},
