@@ -12,13 +12,25 @@ from accelsim.cli import options, output
 from accelsim.cli.progress import Progress
 from accelsim.errors import ResultError, UserError
 
+_OTHERS = {
+    "breakeven.json": "breakeven",
+    "explain.json": "explain",
+    "watch.json": "study",
+    "predictions.csv": "validate",
+    "report.json": "prune",
+}
+"""By a file of their folders, commands whose figures lie beside it and that have no page."""
 _HEAD = 2000
 """Characters of a page in which it says what wrote it."""
 
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder that run, compare, sweep, tradeoff, serve or study saved.")
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Folder that run, compare, sweep, tradeoff, serve, study, tune or attention compare saved.",
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE.html", help="Page to write; an earlier report is replaced.")
@@ -51,6 +63,7 @@ def _page(folder: Path, title: str | None) -> str:
     kind = next((name for name in DOCUMENTS if (folder / f"{name}.json").is_file()), None)
     if kind is not None:
         return document_report(kind, _verified(folder, kind), title)
+    _refuse_others(folder)
     results = load_results(folder)
     found = _comparison(folder)
     if found is None:
@@ -63,12 +76,24 @@ def _verified(folder: Path, kind: str) -> dict[str, Any]:
     from accelsim.results.schema import SCHEMA_VERSION
     from accelsim.results.store import read_folder
 
-    read_folder(folder)
+    if kind != "tune":  # its folder grows while it searches, and so has no list of files
+        read_folder(folder)
     found = _document(folder / f"{kind}.json")
     if found.get("schema_version") != SCHEMA_VERSION:
         where, version = folder / f"{kind}.json", found.get("schema_version")
         raise ResultError(f"{where}: format {version}; this accelsim reads {SCHEMA_VERSION}")
     return found
+
+
+def _refuse_others(folder: Path) -> None:
+    """Say of a folder that another command saved what it is and which have pages."""
+    saved_by = next((command for name, command in _OTHERS.items() if (folder / name).is_file()), None)
+    if saved_by is not None:
+        raise ResultError(
+            f"{folder} was saved by accelsim {saved_by}, which has no page; its figures lie in the folder"
+        )
+    if (folder / "evaluations").is_dir():
+        raise ResultError(f"{folder} holds a search that has not ended; run accelsim tune again to go on")
 
 
 def _comparison(folder: Path) -> dict[str, Any] | None:

@@ -3,16 +3,12 @@
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import typer
 
 from accelsim.numerals import amount, count, percent
 
 __all__ = ["Column", "amount", "count", "document", "lines", "message", "percent", "pieces", "table"]
-
-_WRAPPED = 24
-"""Characters that a column which may wrap needs at least."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,9 @@ def pieces(texts: Iterable[str]) -> None:
 def table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: drawn with rich on a terminal, aligned text elsewhere."""
     if sys.stdout.isatty():
-        _rich_table(title, columns, rows)
+        from accelsim.cli.terminal import draw_table
+
+        draw_table(title, columns, rows)
         return
     widths = [max(len(cell) for cell in cells) for cells in zip([c.title for c in columns], *rows, strict=True)]
     typer.echo(title)
@@ -58,34 +56,11 @@ def table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) 
 
 
 def lines(texts: Sequence[str]) -> None:
-    """Notes under a table."""
+    """Notes under a table: folded on a terminal, a line each elsewhere."""
+    if sys.stdout.isatty():
+        from accelsim.cli.terminal import draw_lines
+
+        draw_lines(texts)
+        return
     for text in texts:
         typer.echo(text)
-
-
-def _rich_table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    """Only a last column of text may wrap; on a narrow terminal the table runs over rather than lose cells."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1), pad_edge=False)
-    needed = 0
-    for index, column in enumerate(columns):
-        wraps = index == len(columns) - 1 and not column.number
-        heading = column.title.replace(" ", "\n") if column.number else column.title
-        cells = [*heading.split("\n"), *(row[index] for row in rows)]
-        longest = max(map(len, cells))
-        width = min(_WRAPPED, longest) if wraps else longest
-        needed += width + 2
-        justify: Literal["left", "right"] = "right" if column.number else "left"
-        drawn.add_column(heading, justify=justify, no_wrap=not wraps, overflow="fold", min_width=width)
-    for row in rows:
-        drawn.add_row(*map(Text, row))
-    console = Console()
-    if needed > console.width:
-        console = Console(width=needed)
-    console.print(Text(title, style="bold"))
-    console.print(drawn)
-    console.print()

@@ -81,6 +81,7 @@ def test_run_hands_over_every_option(steps: Steps, tmp_path: Path) -> None:
         "masks": tmp_path,
         "force": True,
         "per_input": True,
+        "trace": None,
     }
 
 
@@ -89,7 +90,7 @@ def test_run_without_options(steps: Steps) -> None:
     assert steps.asked == {
         "hardware": "a", "workload": "b", "scheme": "dense", "sparsity": None, "sets": (), "engine": "events",
         "values": True, "seed": 0, "operands": None, "masks": None,
-        "force": False, "per_input": False,
+        "force": False, "per_input": False, "trace": None,
     }  # fmt: skip
 
 

@@ -1,7 +1,11 @@
 """The bar of progress on terminals of any width, and the lines where there is none."""
 
+import contextlib
 import io
 import re
+import sys
+import threading
+import time
 
 import pytest
 from rich.console import Console
@@ -57,3 +61,40 @@ def test_quiet_commands_show_none(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         bar.show(0, 2)
         bar.show(1, 2)
     assert capsys.readouterr().err == ""
+
+
+def test_a_command_that_counts_nothing_tells_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=80, color_system=None)
+    monkeypatch.setattr("rich.console.Console", lambda stderr: console)
+    monkeypatch.setattr(progress, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress.Progress(False, "simulating") as bar:
+        for _ in range(300):
+            time.sleep(0.01)
+            if "so far" in stream.getvalue():
+                break
+        assert re.search(r"simulating .* 0:00:0\d so far", stream.getvalue())
+        bar.show(1, 5)
+    assert "1/5" in stream.getvalue()
+
+
+@pytest.mark.parametrize(("quiet", "terminal"), [(True, True), (False, False)])
+def test_no_bar_begins_by_itself_when_quiet_or_piped(
+    monkeypatch: pytest.MonkeyPatch, quiet: bool, terminal: bool
+) -> None:
+    started = threading.active_count()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with progress.Progress(quiet, "simulating"):
+        assert threading.active_count() == started
+
+
+def test_a_bar_does_not_outlive_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    started = threading.active_count()
+    bar = progress.Progress(False, "simulating")
+    with contextlib.suppress(KeyboardInterrupt), bar:
+        assert threading.active_count() == started + 1
+        raise KeyboardInterrupt
+    bar._start(0, None)  # as the timer would that went off just then
+    assert bar._bar is None
