@@ -21,7 +21,7 @@ from accelsim.model.operands import OperandSet, prepare_operands
 from accelsim.per_input import latency_summary, time_each_input
 from accelsim.results import Comparison, Result
 from accelsim.tabulate import tabulate
-from accelsim.timeline import timeline_of
+from accelsim.tabulate.timeline import timeline_of
 
 
 def run_config(

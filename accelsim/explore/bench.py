@@ -10,11 +10,11 @@ from accelsim.config.loader import load_accuracy, load_config, load_energy, load
 from accelsim.config.scheme import RunConfig
 from accelsim.config.workload import Workload
 from accelsim.explore.products import Product, workload_of
-from accelsim.intervals import run_intervals, timed
 from accelsim.machine.simulate import NetworkRun, simulate
 from accelsim.mapping.network import NetworkPlan, check_scheme, plan_network
 from accelsim.model.build import build_network
 from accelsim.results.intervals import Interval, Timed, speedup
+from accelsim.tabulate.intervals import run_intervals, timed
 
 _PS_PER_US = 1e6
 DENSE = "dense"

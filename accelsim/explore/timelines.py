@@ -8,7 +8,7 @@ from accelsim.config.trace import Sampling
 from accelsim.explore.attention.comparison import AttentionComparison
 from accelsim.explore.serve.queue import Served
 from accelsim.results.timeline import Slice, Timeline, TimelineBuilder, join, lanes
-from accelsim.timeline import add_attention
+from accelsim.tabulate.timeline import add_attention
 
 MOST_LINES = 64
 """Requests that are shown beside each other; more of them are in the counters alone."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import accelsim
-from accelsim import tile_table
-from accelsim.tile_table import _places
+from accelsim.tabulate import tiles as tile_table
+from accelsim.tabulate.tiles import _places
 
 
 @pytest.mark.parametrize("scheme", ["dense", "tile_wise", "n_m"])

@@ -21,7 +21,6 @@ from accelsim.config.scheme import RunConfig
 from accelsim.costing import Costing
 from accelsim.execution import Execution, execute, parameters_of
 from accelsim.guard import guard, guard_summary
-from accelsim.intervals import run_intervals
 from accelsim.mapping.network import NetworkPlan, PrunedWeights, check_scheme, plan_network, prune_weights
 from accelsim.model.build import build_network
 from accelsim.model.graph import Network
@@ -30,6 +29,7 @@ from accelsim.per_input import latency_summary
 from accelsim.results.schema import INTERVAL
 from accelsim.results.tables import plain
 from accelsim.tabulate import output_error, summarise
+from accelsim.tabulate.intervals import run_intervals
 
 COUNTED = ("tensor_operands", "shared_memory")
 """Keys of a GPU that counts of thread blocks depend on beyond the plan."""

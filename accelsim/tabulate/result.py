@@ -11,8 +11,6 @@ from accelsim.config.record import config_hash, to_document
 from accelsim.config.scheme import RunConfig
 from accelsim.energy.account import EnergyItem
 from accelsim.execution import Execution
-from accelsim.intervals import run_intervals
-from accelsim.kernel_table import PS_PER_US, kernel_table, kernel_time_ps, unit_macs
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause
 from accelsim.machine.simulate import NetworkRun, ps_to_cycles
 from accelsim.machine.system import idle_ps
@@ -27,7 +25,9 @@ from accelsim.pruning.patterns import tile_part
 from accelsim.pruning.recorded import TILES_SUFFIX
 from accelsim.results import Result
 from accelsim.results.metrics import accuracy, quality
-from accelsim.tile_table import tile_table
+from accelsim.tabulate.intervals import run_intervals
+from accelsim.tabulate.kernels import PS_PER_US, kernel_table, kernel_time_ps, unit_macs
+from accelsim.tabulate.tiles import tile_table
 
 PRODUCTS = ("integer", "cross", "fraction", "score", "value")
 """Kinds of products that the attention unit counts apart; `score` are whole ones, of dense attention."""

@@ -9,7 +9,6 @@ import pandas as pd
 from accelsim.config.hardware import Gpu
 from accelsim.config.scheme import RunConfig
 from accelsim.execution import Execution
-from accelsim.intervals import RunIntervals
 from accelsim.kernels.sectors import SECTOR_BYTES
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause
 from accelsim.machine.simulate import KernelRun, NetworkRun, sm_time_ps
@@ -17,6 +16,7 @@ from accelsim.mapping.fused_attention import FusedAttentionPlan
 from accelsim.mapping.network import NetworkPlan
 from accelsim.mapping.plan import GemmPlan
 from accelsim.model.graph import Attention, Operation
+from accelsim.tabulate.intervals import RunIntervals
 
 PS_PER_US = 1e6
 _KEPT = 0.5
