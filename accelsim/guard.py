@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from accelsim.costing import Costing
 from accelsim.execution import Execution, execute, parameters_of
-from accelsim.machine.simulate import NetworkRun
+from accelsim.machine.simulate import PS_PER_US, NetworkRun
 from accelsim.mapping.network import Kernel, NetworkPlan, PlannedOperation, plan_network
 from accelsim.mapping.plan import GemmPlan
 from accelsim.model.graph import Attention, Elementwise, Gemm, Network, Operation
@@ -24,7 +24,6 @@ SECOND = "second."
 
 
 GUARD_KEYS = ("guard", "guarded_heads", "guarded_inputs", "guard_latency_us", "guard_energy_uj")
-PS_PER_US = 1e6
 
 
 class _TwoPasses(Network):

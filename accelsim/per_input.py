@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from accelsim.costing import Costing
 from accelsim.execution import Execution, HeadMasks, execute, parameters_of
 from accelsim.guard import Guarded
-from accelsim.machine.simulate import NetworkRun, play, unit_run
+from accelsim.machine.simulate import PS_PER_US, NetworkRun, play, unit_run
 from accelsim.mapping.network import NetworkPlan, plan_network
 from accelsim.model.graph import Attention, Network
 from accelsim.model.operands import OperandSet
 from accelsim.model.subset import take_items
+from accelsim.tabulate import pruned_ratios
 
 PERCENTILES = (50, 95)
-PS_PER_US = 1e6
 
 
 @dataclass(frozen=True)
@@ -164,17 +164,8 @@ def latency_summary(table: pd.DataFrame | None) -> dict[str, object]:
 
 def _shares(heads: dict[str, HeadMasks]) -> tuple[float, float, int]:
     """Blocks pruned, heads pruned, and heads that the guard keeps."""
-    if not heads:
-        return float("nan"), float("nan"), 0
-    blocks = sum(_blocks(masks) for masks in heads.values())
-    kept = sum(int(masks.counts.kept_blocks.sum()) for masks in heads.values())
-    alive = np.concatenate([masks.head_kept for masks in heads.values()])
+    ratios = pruned_ratios(heads)
     guarded = sum(int(masks.guarded.sum()) for masks in heads.values() if masks.guarded is not None)
-    return 1 - kept / blocks, 1 - float(alive.mean()), guarded
-
-
-def _blocks(masks: HeadMasks) -> int:
-    """Blocks that touch real tokens."""
-    if masks.real_length is None:
-        return masks.block_kept.size
-    return int((((masks.real_length + 1) // 2) ** 2).sum())
+    found = (ratios["block_ratio"], ratios["head_ratio"])
+    blocks, of_heads = (float("nan") if share is None else share for share in found)
+    return blocks, of_heads, guarded

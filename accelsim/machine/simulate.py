@@ -45,6 +45,7 @@ RECORDERS = {"events": record_events, "simpy": record_simpy}
 """Engines that can tell what happened when; the closed form cannot."""
 
 PS_PER_SECOND = 10**12
+PS_PER_US = 1e6
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ class KernelRun:
     def free_ps(self) -> int:
         """The engine's time, which a power limit adds to."""
         return self.duration_ps - self.throttled_ps
+
+    @property
+    def stretch(self) -> float:
+        """By how much a power limit makes it longer; 1 without one."""
+        return self.duration_ps / max(1, self.free_ps)
 
 
 @dataclass(frozen=True)

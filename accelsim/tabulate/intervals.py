@@ -6,12 +6,10 @@ from accelsim.config.accuracy import INTERVAL_PERCENT, Accuracy
 from accelsim.config.loader import load_accuracy
 from accelsim.config.record import gpu_digest
 from accelsim.config.scheme import RunConfig
-from accelsim.machine.simulate import KernelRun, NetworkRun
+from accelsim.machine.simulate import PS_PER_US, KernelRun, NetworkRun
 from accelsim.mapping.fused_attention import FusedAttentionPlan
 from accelsim.mapping.plan import GemmPlan
 from accelsim.results.intervals import COVERED_PERCENT, Interval, Timed, covered_percent, total, widened
-
-_PS_PER_US = 1e6
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def run_intervals(config: RunConfig, run: NetworkRun) -> RunIntervals:
         basis = f"unknown, since {gpu.name} names no accuracy: its errors on held-out measurements are not known"
         return RunIntervals(parts, None, 0.0, basis)
     every = list(parts.values())
-    share, latency = covered_percent(every), total(run.latency_ps / _PS_PER_US, every)
+    share, latency = covered_percent(every), total(run.latency_ps / PS_PER_US, every)
     basis = f"unknown, since less than {COVERED_PERCENT:g} % of the time has measured errors"
     if latency is not None:
         basis = _basis(accuracy, config, gpu_digest(gpu) != accuracy.gpu_digest)
@@ -82,7 +80,7 @@ def timed(run: NetworkRun, accuracy: Accuracy | None, engine: str) -> dict[str, 
     kernels = {kernel.name: kernel for kernel in run.kernels}
     parts: dict[str, Timed] = {}
     for span in run.spans:
-        kernel, part = kernels.get(span.name), Timed(span.name, (span.end_ps - span.begin_ps) / _PS_PER_US)
+        kernel, part = kernels.get(span.name), Timed(span.name, (span.end_ps - span.begin_ps) / PS_PER_US)
         if kernel is not None and accuracy is not None:
             part = _with_interval(part, kernel, accuracy, engine)
         parts[span.name] = part

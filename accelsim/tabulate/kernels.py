@@ -11,14 +11,13 @@ from accelsim.config.scheme import RunConfig
 from accelsim.execution import Execution
 from accelsim.kernels.sectors import SECTOR_BYTES
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause
-from accelsim.machine.simulate import KernelRun, NetworkRun, sm_time_ps
+from accelsim.machine.simulate import PS_PER_US, KernelRun, NetworkRun, sm_time_ps
 from accelsim.mapping.fused_attention import FusedAttentionPlan
 from accelsim.mapping.network import NetworkPlan
 from accelsim.mapping.plan import GemmPlan
 from accelsim.model.graph import Attention, Operation
 from accelsim.tabulate.intervals import RunIntervals
 
-PS_PER_US = 1e6
 _KEPT = 0.5
 """Share of weights that sparse tensor cores multiply."""
 
@@ -74,7 +73,7 @@ def kernel_table(
 
 def kernel_time_ps(kernel: KernelRun, sm_count: int) -> dict[str, int]:
     """Time of all SMs by cause in whole picoseconds; adds up to `sm_count` times the kernel's duration."""
-    times = sm_time_ps(kernel.run, kernel.duration_ps - kernel.throttled_ps, sm_count)
+    times = sm_time_ps(kernel.run, kernel.free_ps, sm_count)
     causes = {cause.name.lower(): int(ps) for cause, ps in zip(Cause, times, strict=True)}
     return causes | {"power_limit": sm_count * kernel.throttled_ps}
 

@@ -1,5 +1,6 @@
 """From what the steps leave to a `Result`: summary and tables, each number from the run."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 
 import numpy as np
@@ -10,9 +11,9 @@ from accelsim.config.imagined import imagined_unit
 from accelsim.config.record import config_hash, to_document
 from accelsim.config.scheme import RunConfig
 from accelsim.energy.account import EnergyItem
-from accelsim.execution import Execution
+from accelsim.execution import Execution, HeadMasks
 from accelsim.machine.gemm.program import TICKS_PER_CYCLE, Cause
-from accelsim.machine.simulate import NetworkRun, ps_to_cycles
+from accelsim.machine.simulate import PS_PER_US, NetworkRun, ps_to_cycles
 from accelsim.machine.system import idle_ps
 from accelsim.mapping.fused_attention import FusedAttentionPlan
 from accelsim.mapping.masks import prunes_weights
@@ -26,7 +27,7 @@ from accelsim.pruning.recorded import TILES_SUFFIX
 from accelsim.results import Result
 from accelsim.results.metrics import accuracy, quality
 from accelsim.tabulate.intervals import run_intervals
-from accelsim.tabulate.kernels import PS_PER_US, kernel_table, kernel_time_ps, unit_macs
+from accelsim.tabulate.kernels import kernel_table, kernel_time_ps, unit_macs
 from accelsim.tabulate.tiles import tile_table
 
 PRODUCTS = ("integer", "cross", "fraction", "score", "value")
@@ -124,20 +125,20 @@ def _imbalance(run: NetworkRun) -> float | None:
     return 100 * waiting / whole if whole else None
 
 
-def pruned_ratios(execution: Execution) -> dict[str, float | None]:
+def pruned_ratios(masks: Mapping[str, HeadMasks]) -> dict[str, float | None]:
     """Shares of blocks and of heads that attention on the unit pruned; blocks of pruned heads count as pruned.
 
     ``block_ratio`` is of blocks that touch real tokens, ``padded_block_ratio`` of all, where there is padding.
     """
-    if not execution.heads:
+    if not masks:
         return {"block_ratio": None, "padded_block_ratio": None, "head_ratio": None}
     blocks = padding = kept = 0
-    for heads in execution.heads.values():
+    for heads in masks.values():
         blocks += heads.block_kept.size
         kept += int(heads.counts.kept_blocks.sum())
         if heads.real_length is not None:
             padding += heads.block_kept.size - int((((heads.real_length + 1) // 2) ** 2).sum())
-    alive = np.concatenate([heads.head_kept for heads in execution.heads.values()])
+    alive = np.concatenate([heads.head_kept for heads in masks.values()])
     return {
         "block_ratio": 1 - kept / (blocks - padding),
         "padded_block_ratio": 1 - kept / blocks if padding else None,
@@ -189,7 +190,7 @@ def summarise(
         "items_per_s": network.items / (run.latency_ps * 1e-12) if run.latency_ps else None,
         "bit_macs": gemms + (attention if not execution.heads else sum(part or 0 for part in bits)),
         **products,
-        **pruned_ratios(execution),
+        **pruned_ratios(execution.heads),
         "saturated_operands": execution.saturated if execution.heads else None,
         "weight_sparsity": plan.weight_sparsity,
         "imagined": imagined_unit(config),
@@ -219,9 +220,8 @@ def _units(config: RunConfig, run: NetworkRun) -> pd.DataFrame:
     to_ps = 1e12 / (gpu.clock * TICKS_PER_CYCLE)
     compute = l2 = dram = 0.0
     for kernel in run.kernels:
-        slowed = kernel.duration_ps / max(1, kernel.duration_ps - kernel.throttled_ps)
-        compute += slowed * to_ps * int(kernel.run.sm_time[:, Cause.COMPUTE].sum()) / gpu.sm_count
-        l2 += slowed * to_ps * kernel.run.l2_busy
+        compute += kernel.stretch * to_ps * int(kernel.run.sm_time[:, Cause.COMPUTE].sum()) / gpu.sm_count
+        l2 += kernel.stretch * to_ps * kernel.run.l2_busy
         dram += to_ps * float(kernel.run.channel_busy.mean())
     rows = [("sm_multipliers", "gpu", compute), ("l2", "gpu", l2), ("dram", "gpu", dram)]
     if config.hardware.attention_unit is not None:

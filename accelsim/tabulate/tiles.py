@@ -90,6 +90,5 @@ def _places(keys: NDArray[np.int64], side: int) -> tuple[int, NDArray[np.int64]]
 
 def _durations_us(kernel: KernelRun, gpu: Gpu, count: int) -> NDArray[np.float64]:
     """Of the first `count` thread blocks, which are the product's own, as the power limit stretches them."""
-    stretched = kernel.duration_ps / max(1, kernel.duration_ps - kernel.throttled_ps)
     ticks = kernel.run.block_end[:count] - kernel.run.block_dispatch[:count]
-    return stretched * 1e6 * ticks.astype(np.float64) / (gpu.clock * TICKS_PER_CYCLE)
+    return kernel.stretch * 1e6 * ticks.astype(np.float64) / (gpu.clock * TICKS_PER_CYCLE)

@@ -241,7 +241,7 @@ class Inputs:
         execution = guarded.execution
         assert execution.output is not None
         done = sum(work_done(guarded.plan, execution))
-        ratios = pruned_ratios(execution)
+        ratios = pruned_ratios(execution.heads)
         importance = {
             name: masks.head_importance for name, masks in execution.heads.items() if masks.head_importance is not None
         }
