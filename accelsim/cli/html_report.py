@@ -15,7 +15,7 @@ from accelsim.errors import ResultError, UserError
 _OTHERS = {
     "breakeven.json": "breakeven",
     "explain.json": "explain",
-    "watch.json": "study",
+    "watch.json": "watch",
     "predictions.csv": "validate",
     "report.json": "prune",
 }

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from accelsim.results.tables import unit_of
-from accelsim.show.style import DARK, HATCHES, PALETTE, label_of, new_figure, style
+from accelsim.show.style import DARK, HATCHES, PALETTE, axis_label, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,12 +16,6 @@ MARKERS = "osD^vP*Xph"
 
 _GROUP = 0.82
 """Share of the room between two groups that their bars take."""
-
-
-def axis_label(column: str) -> str:
-    """A column as the label of an axis: ``latency_us`` becomes ``latency (us)``, whose unit is its last word."""
-    unit = unit_of(column)
-    return f"{label_of(column.rpartition('_')[0])} ({unit})" if unit else label_of(column)
 
 
 def line_chart(

@@ -116,5 +116,18 @@ def label_of(name: str) -> str:
     return " + ".join(_SPELT.get(part) or _words(part) for part in name.split("+"))
 
 
+_OWN_UNITS = {"edp": "EDP (uJ us)", "memory_mib": "memory (MiB)", "accuracy_points": "accuracy (points)"}
+
+
+def axis_label(column: str) -> str:
+    """What a column holds with its unit, as an axis has it: ``energy_uj`` becomes ``energy (uJ)``."""
+    from accelsim.results.tables import unit_of
+
+    if column in _OWN_UNITS:
+        return _OWN_UNITS[column]
+    unit = unit_of(column)
+    return f"{label_of(column.rpartition('_')[0])} ({unit})" if unit else label_of(column)
+
+
 def _words(part: str) -> str:
     return " ".join(_SPELT.get(word, word) for word in part.split("_"))

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from accelsim.results.tables import unit_of
-from accelsim.show.style import DARK, PALETTE, label_of, new_figure, style
+from accelsim.show.style import DARK, PALETTE, axis_label, label_of, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,8 +64,7 @@ def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], quantity: str = "late
             panel.set_visible(False)
         _scale(grid[0], frame[quantity])
         _legend(figure, grid[0], lines)
-        unit = unit_of(quantity)
-        figure.supylabel(label_of(quantity.removesuffix(f"_{unit}")) + (f" ({unit})" if unit else ""), fontsize=9)
+        figure.supylabel(axis_label(quantity), fontsize=9)
         figure.supxlabel(_short(x) + _asked(frame, x), fontsize=9)
     return figure
 

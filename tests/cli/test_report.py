@@ -24,12 +24,16 @@ grid:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run, a comparison and a sweep, side by side."""
+    """A run, a comparison, a sweep, a search and attention units, side by side."""
     root = tmp_path_factory.mktemp("saved")
     assert main(["run", *RUN, "--scheme", "tile_wise", "--out", str(root / "run"), "--quiet"]) == 0
     assert main(["compare", *RUN, "--schemes", "dense,tile_wise", "--out", str(root / "both"), "--quiet"]) == 0
     (root / "small.yaml").write_text(SWEEP)
     assert main(["sweep", str(root / "small.yaml"), "--out", str(root / "sweep"), "--quiet"]) == 0
+    words = ["v100_pcie", "gemm_1024", "--engine", "estimate", "--evaluations", "3"]
+    assert main(["tune", *words, "--out", str(root / "tune"), "--quiet"]) == 0
+    words = ["--units", "a3", "--seq", "32", "--heads", "1"]
+    assert main(["attention", "compare", *words, "--out", str(root / "units"), "--quiet"]) == 0
     return root
 
 
@@ -39,6 +43,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("run", "Simulated run", "gemm_1024 on v100_pcie, tile-wise"),
         ("both", "Simulated comparison of 2 schemes", "Why saved work is not saved time"),
         ("sweep", "Simulated sweep over workload.m, tile_wise.sparsity", "<b>4</b>"),
+        ("tune", "Simulated search for settings", "accelsim run v100_pcie gemm_1024"),
+        ("units", "Simulated comparison of attention accelerators", "A3"),
     ],
 )
 def test_pages_of_folders(
@@ -97,6 +103,8 @@ def test_the_page_lies_here_unless_told_otherwise(
         (["OLD"], "format 0; this accelsim reads 1"),
         (["DAMAGED"], "the folder is damaged, so run again"),
         (["BROKEN"], "cannot be read as a sweep"),
+        (["OTHER"], "OTHER was saved by accelsim breakeven, which has no page"),
+        (["BEGUN"], "BEGUN holds a search that has not ended"),
     ],
 )
 def test_mistakes_are_told(
@@ -114,6 +122,8 @@ def test_mistakes_are_told(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "EMPTY").mkdir()
     (tmp_path / "BROKEN").mkdir()
+    (tmp_path / "BEGUN" / "evaluations").mkdir(parents=True)
+    write_folder(tmp_path / "OTHER", {"breakeven.json": b"{}"})
     (tmp_path / "BROKEN" / "points.sqlite").write_bytes(b"no database, but long enough to look like a file of one")
     (run,) = (folders / "run").iterdir()
     files = read_folder(run)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgba
 
-from accelsim.show.beside import axis_label, grouped_bars, line_chart
+from accelsim.show.beside import grouped_bars, line_chart
+from accelsim.show.style import axis_label
 from accelsim.show.validation import error_chart
 
 FRAME = pd.DataFrame({

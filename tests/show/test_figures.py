@@ -21,7 +21,7 @@ from accelsim.show.figures import (
     quality_bars,
     speedup_bars,
 )
-from accelsim.show.style import PALETTE, colour_of, figure_bytes, label_of
+from accelsim.show.style import PALETTE, axis_label, colour_of, figure_bytes, label_of
 from accelsim.show.sweeps import sweep_figure
 from tests.results.examples import SCHEMES, comparison, example
 
@@ -217,3 +217,11 @@ def test_latency_bars_have_whiskers_where_an_interval_is_known() -> None:
     ]
     assert axes.get_ylim()[1] > 1.5 * latency
     assert not latency_bars([example("dense")]).collections
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [("latency_us", "latency (us)"), ("energy_uj", "energy (uJ)"), ("edp", "EDP (uJ us)"), ("accuracy", "accuracy")],
+)
+def test_axes_name_a_quantity_once_and_its_unit(column: str, text: str) -> None:
+    assert axis_label(column) == text

@@ -17,7 +17,7 @@ from accelsim.results import Result
 from accelsim.results.explain import explain
 from accelsim.show.report import comparison_report, document_report, run_report, sweep_report
 from accelsim.show.report.bars import timeline, waterfall
-from accelsim.show.report.documents import _serve
+from accelsim.show.report.documents import _serve, _tune
 from accelsim.show.report.heat import attention_maps, heat_map, product_maps
 from accelsim.show.report.scales import Scale
 from accelsim.show.report.scatter import Point, pareto, roofline, unbeaten
@@ -325,9 +325,40 @@ def study_document() -> dict[str, object]:
     return {"workloads": ["w"], "seed": 0, **points_and}
 
 
+def tune_document(*objectives: str) -> dict[str, object]:
+    judged = [(None, 9.0, True), (64, 8.0, True), (32, 5.0, False), (16, 6.0, True)]
+    rows = [
+        {"evaluation": number, "by": "first guess" if tile else "without settings", "holds": holds, "error": None,
+         "latency_us": latency, "energy_uj": 10 - latency, "mapping.tile_m": tile}
+        for number, (tile, latency, holds) in enumerate(judged)
+    ]  # fmt: skip
+    best = {"settings": {"mapping.tile_m": 16}, "latency_us": 6.0, "energy_uj": 4.0, "gain": {"latency_us": 1.5}}
+    counted = {"evaluations": 4, "space_points": 1200, "limits": {"memory_mib": 1.0}, "axes": ["mapping.tile_m"]}
+    named = {"workload": "w", "hardware": "h", "seed": 0, "notes": [], "command": "accelsim run h w --set tile=16"}
+    return {**named, **counted, "objectives": list(objectives), "history": rows, "best": [best]}
+
+
+def attention_document() -> dict[str, object]:
+    rows = [
+        {"unit": unit, "sequence": sequence, "kept_pairs": 0.3, "normalised_gops": 10.0 * sequence,
+         "latency_us": 1e-3 * sequence, "rms_rel_error": error, "gop_per_j": 200.0}
+        for unit, error in (("hdp_server", 0.25), ("a3", None))
+        for sequence in (64, 128)
+    ]  # fmt: skip
+    return {"seed": 0, "operands": "drawn", "notes": ["Named."], "units": rows}
+
+
 @pytest.mark.parametrize(
     ("kind", "document", "says", "charts"),
     [
+        (
+            "tune",
+            tune_document("latency_us"),
+            ["of 1,200 settings", "1.5 times less", "over a limit", "accelsim run h w --set tile=16", "energy (uJ)"],
+            1,
+        ),
+        ("tune", tune_document("latency_us", "energy_uj"), ["What each costs the other", "tile m 16"], 2),
+        ("attention", attention_document(), ["HDP server, A3", "30 % of the pairs kept", "64, 128", "Named."], 3),
         ("tradeoff", tradeoff_document(), ["A note.", "hdp.rho_b=0.5", "accuracy 95.00 %", ">-5.000<"], 2),
         ("serve", serve_document(), ["knee at 80.00 1/s", "load 0.8", "95th percentile of latency 160.0 us"], 3),
         (
@@ -344,6 +375,15 @@ def test_pages_of_documents(kind: str, document: dict[str, object], says: list[s
     assert [text for text in says if text not in page] == []
     assert page.count('class="plot') == charts
     assert document_report(kind, {**document, "workload": EVIL, "workloads": [EVIL]}).count(EVIL) == 0
+
+
+def test_a_search_s_line_goes_down_to_what_holds_the_limits() -> None:
+    (chart,), _, _ = _tune(tune_document("latency_us"))
+    heights = [mark.y for mark in sorted(chart.marks, key=lambda mark: mark.x)]
+    line = chart.lines[0].points
+    assert [mark.front for mark in sorted(chart.marks, key=lambda mark: mark.x)] == [True, True, False, True]
+    assert [y for _, y in line] == [heights[0], heights[0], heights[1], heights[1], heights[3], heights[3]]
+    assert heights[2] < heights[3]
 
 
 def test_an_overloaded_rate_has_no_latency_in_the_curve() -> None:

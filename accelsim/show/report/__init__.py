@@ -1,4 +1,4 @@
-"""One self-contained page for a saved run, comparison, sweep, trade-off, study or serving.
+"""One self-contained page for a saved run, comparison, sweep, trade-off, study, search, serving or set of units.
 
 The page holds its style, its script and its figures, so that it opens without a network; a content security policy in
 its head forbids everything else. Figures are drawn from results as SVG whose places are percents, so that text keeps
@@ -70,7 +70,7 @@ def sweep_report(
 
 
 def document_report(kind: str, document: Mapping[str, Any], title: str | None = None) -> str:
-    """The page of a trade-off, of serving or of a study as HTML.
+    """The page of a trade-off, of serving, of a study, of a search or of attention accelerators as HTML.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def document_report(kind: str, document: Mapping[str, Any], title: str | None = 
     return html(document_page(kind, document, title))
 
 
-DOCUMENTS = ("tradeoff", "serve", "study")
+DOCUMENTS = ("tradeoff", "serve", "study", "tune", "attention")
 """Kinds of documents that have a page beside runs, comparisons and sweeps; the name of the file that holds one."""
 
 __all__ = ["DOCUMENTS", "document_report", "comparison_report", "run_report", "sweep_report"]

@@ -1,13 +1,13 @@
-"""Pages of what `accelsim tradeoff`, `serve` and `study` save: curves, a table of their points, and their notes."""
+"""Pages of what `accelsim tradeoff`, `serve`, `study`, `tune` and `attention compare` save: curves, tables, notes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from accelsim.numerals import amount, percent
-from accelsim.show.report.blocks import Card, Cards, Charts, Note, Page, Scatter, Section
-from accelsim.show.report.scatter import Point, curves, pareto
+from accelsim.show.report.blocks import Card, Cards, Charts, Code, Note, Page, Scatter, Section
+from accelsim.show.report.scatter import Point, curves, history, pareto
 from accelsim.show.report.tables import Column, label, table
-from accelsim.show.style import label_of
+from accelsim.show.style import axis_label, label_of
 
 Row = Mapping[str, Any]
 
@@ -25,25 +25,36 @@ def document_page(kind: str, document: Mapping[str, Any], title: str | None = No
         Left out, what was run.
     """
     charts, columns, cards = _KINDS[kind](document)
-    rows: list[dict[str, object]] = [dict(row) for row in document["points"]]
+    rows: list[dict[str, object]] = [dict(row) for row in document[_ROWS.get(kind, "points")]]
     known = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
     sections = [Section("summary", "Summary", [Cards(cards), Note(_notes(document))])]
+    sections += [Section("best", "Best settings", _best(document))] if kind == "tune" else []
     sections += [Section("curves", "Curves", [Charts(charts)], _LEAD)] if charts else []
     sections.append(Section("points", "Points", [table("", known, rows)]))
     return Page(title or _named(document), f"Simulated {_NAMES[kind]}", _facts(document), sections)
 
 
-_NAMES = {"tradeoff": "trade-off", "serve": "serving", "study": "study of dynamic pruning"}
+_NAMES = {
+    "tradeoff": "trade-off",
+    "serve": "serving",
+    "study": "study of dynamic pruning",
+    "tune": "search for settings",
+    "attention": "comparison of attention accelerators",
+}
+_ROWS = {"tune": "history", "attention": "units"}
+"""Where a document has its points, other than under ``points``."""
 _LEAD = "Hover a point, or focus a figure and step through its points with the arrow keys."
 
 
 def _named(document: Mapping[str, Any]) -> str:
+    if "units" in document:
+        return ", ".join(dict.fromkeys(label_of(str(row["unit"])) for row in document["units"]))
     what = document.get("workload") or ", ".join(document.get("workloads", ()))
     return f"{what} on {document['hardware']}" if "hardware" in document else str(what)
 
 
 def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    keys = ("engine", "split", "judge", "arrivals", "batch", "requests", "items", "seed")
+    keys = ("scheme", "engine", "split", "judge", "arrivals", "batch", "requests", "items", "operands", "seed")
     return [(key, str(document[key])) for key in keys if document.get(key) is not None]
 
 
@@ -162,4 +173,103 @@ def _lost(row: Row) -> str:
     return f"{100 * row['loss']:.3g} points lost, {100 * row['loss_low']:.3g} to {100 * row['loss_high']:.3g}"
 
 
-_KINDS = {"tradeoff": _tradeoff, "serve": _serve, "study": _study}
+def _tune(document: Mapping[str, Any]) -> tuple[list[Scatter], list[Column], list[Card]]:
+    objectives = [str(name) for name in document["objectives"]]
+    rows = [row | {"by": row["by"] if row["holds"] else _OVER} for row in map(dict, document["history"])]
+    axes: list[Axis] = [(name, 1.0, axis_label(name)) for name in objectives]
+    order: Axis = ("evaluation", 1.0, "settings judged")
+    charts = []
+    if len(axes) > 1:
+        points = _points(rows, "by", (axes[0], axes[1]), _setting_of(document))
+        charts += [pareto("What each costs the other", points, axes[0][2], axes[1][2])] if points else []
+    points = _points(rows, "by", (order, axes[0]), _setting_of(document))
+    named = "The search in its order"
+    charts += [history(named, points, order[2], axes[0][2], lambda point: point.name != _OVER)] if points else []
+    limits = [Column(f"{axis_label(name)}, limited", f"limit_{name}", amount) for name in document["limits"]]
+    columns = [
+        Column("number", "evaluation"),
+        Column("proposed by", "by", number=False),
+        *(Column(name, key, amount) for key, _, name in axes),
+        *limits,
+        *(Column(_short(axis), axis) for axis in document["axes"]),
+        Column("not run, since", "error", number=False),
+    ]
+    cards = [Card("Judged", str(document["evaluations"]), "", f"of {document['space_points']:,} settings")]
+    for name in objectives:
+        found = [row for row in document["best"] if row.get(name) is not None]
+        least = min(found, key=lambda row: float(row[name]), default=None)
+        if least is not None:
+            gain = (least["gain"] or {}).get(name)
+            detail = "" if gain is None else f"{gain:.3g} times less than without settings"
+            what, _, unit = axis_label(name).partition(" (")
+            cards.append(Card(f"Least {what}", amount(least[name]), unit.rstrip(")"), detail))
+    return charts, columns, cards
+
+
+_OVER = "over a limit"
+
+
+def _best(document: Mapping[str, Any]) -> list[object]:
+    """Settings that no other one beats, and the command that runs the first of them."""
+    rows = [{**row, **row["settings"]} for row in document["best"]]
+    if not rows:
+        return [Note(["No setting ran that holds the limits."])]
+    columns = [
+        *(Column(_short(axis), axis) for axis in document["axes"]),
+        *(Column(axis_label(name), name, amount) for name in dict.fromkeys([*document["objectives"], *_COSTS])),
+    ]
+    known = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
+    command = [Code(str(document["command"]))] if document.get("command") else []
+    return [table("", known, rows), *command]
+
+
+_COSTS = ("latency_us", "energy_uj")
+
+
+def _setting_of(document: Mapping[str, Any]) -> Callable[[Row], str]:
+    axes = [str(axis) for axis in document["axes"]]
+    return lambda row: "\n".join(f"{_short(axis)} {row[axis]}" for axis in axes if row.get(axis) is not None)
+
+
+def _short(path: str) -> str:
+    return label_of(path.rsplit(".", 1)[-1])
+
+
+def _attention(document: Mapping[str, Any]) -> tuple[list[Scatter], list[Column], list[Card]]:
+    rows = document["units"]
+    length: Axis = ("sequence", 1.0, "sequence (tokens)")
+    charts = []
+    for title, (key, size, axis) in (
+        ("Throughput at one number of multipliers", ("normalised_gops", 1.0, "dense-equivalent throughput (GOP/s)")),
+        ("Latency", ("latency_us", 1.0, "latency (us)")),
+    ):
+        points = _points(rows, "unit", (length, (key, size, axis)), _pruned)
+        charts += [curves(title, points, length[2], axis)] if points else []
+    cost: tuple[Axis, Axis] = ("rms_rel_error", 100.0, "rms error of the output (%)"), (
+        "gop_per_j", 1.0, "dense-equivalent operations (GOP/J)")  # fmt: skip
+    points = _points(rows, "unit", cost, lambda row: f"sequence {row['sequence']}")
+    if points:
+        charts.append(pareto("What accuracy costs", points, cost[0][2], cost[1][2], more_is_better=True))
+    columns = [
+        Column("unit", "unit", label, False),
+        Column("sequence", "sequence"),
+        Column("pairs kept", "kept_pairs", percent),
+        Column("latency (us)", "latency_us", amount),
+        Column("GOP/s", "gops", amount),
+        Column("normalised GOP/s", "normalised_gops", amount),
+        Column("published GOP/s", "published_gops", amount),
+        Column("multipliers in use", "utilization", percent),
+        Column("energy (uJ)", "energy_uj", amount),
+        Column("GOP/J", "gop_per_j", amount),
+        Column("DRAM (B)", "dram_bytes", amount),
+        Column("rms error", "rms_rel_error", percent),
+    ]
+    units, lengths = (dict.fromkeys(row[key] for row in rows) for key in ("unit", "sequence"))
+    return charts, columns, [Card("Units", str(len(units))), Card("Sequences", ", ".join(map(str, lengths)))]
+
+
+def _pruned(row: Row) -> str:
+    return f"{percent(row['kept_pairs'])} of the pairs kept" if row.get("kept_pairs") is not None else ""
+
+
+_KINDS = {"tradeoff": _tradeoff, "serve": _serve, "study": _study, "tune": _tune, "attention": _attention}

@@ -1,7 +1,7 @@
 """Points between two quantities: which no other one beats, and how near kernels are to the machine's roof."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,6 +111,39 @@ def curves(title: str, points: Sequence[Point], x_axis: str, y_axis: str) -> Sca
         lines.append(Line(own, f"curve s-{colour}"))
     keys = [Key(name, colour, marker=marker) for name, (colour, marker) in looks.items()]
     return Scatter(title, x_axis, y_axis, across.ticks(), up.ticks(), marks, lines, keys)
+
+
+def history(
+    title: str, points: Sequence[Point], x_axis: str, y_axis: str, counts: Callable[[Point], bool] = lambda _: True
+) -> Scatter:
+    """Points in the order of x, and the least y so far as a stepped line.
+
+    Parameters
+    ----------
+    title, x_axis, y_axis : str
+        Axes with their units.
+    points : sequence of Point
+        At least one.
+    counts : callable
+        Whether the line may go down to a point.
+    """
+    points = sorted(points, key=lambda point: point.x)
+    across, up = Scale.over([point.x for point in points], log=False), Scale.over([point.y for point in points])
+    names = list(dict.fromkeys(point.name for point in points))
+    looks = {name: series(index) for index, name in enumerate(names)}
+    line: list[tuple[float, float]] = []
+    lower = np.zeros(len(points), bool)
+    least = math.inf
+    for index, point in enumerate(points):
+        if counts(point) and point.y < least:
+            line += [(across.place(point.x), up.place(y)) for y in (least, point.y) if y < math.inf]
+            least, lower[index] = point.y, True
+    line += [(across.place(points[-1].x), up.place(least))] if line else []
+    marks = _together([_mark(points[index], across, up, looks, bool(lower[index])) for index in _drawn(lower)])
+    keys = [Key(name, colour, marker=marker) for name, (colour, marker) in looks.items()]
+    note = "Outlined: less than any before; the line is the least so far."
+    lines = [Line(line, "front-line")] if line else []
+    return Scatter(title, x_axis, y_axis, across.ticks(), up.ticks(), marks, lines, keys, note)
 
 
 def _mark(point: Point, across: Scale, up: Scale, looks: Mapping[str, tuple[str, str]], front: bool) -> Mark:
