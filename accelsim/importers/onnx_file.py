@@ -164,11 +164,16 @@ def _walked(model: "ModelProto", extents: Extents, swapped: bool) -> tuple[Walk,
         if not made:
             failed = _failed(walk, node, makers)
             failures.append((_label(walk, failed), failed.name or failed.output[0]))
-        walk.values |= dict(zip(node.output, made + [Unknown()] * (len(node.output) - len(made)), strict=True))
+        _keep(walk, node, made)
         for name in {*node.input} - kept:
             if last_read[name] == index and name not in walk.inputs:
                 walk.values.pop(name, None)
     return walk, failures
+
+
+def _keep(walk: Walk, node: "NodeProto", made: list[Value]) -> None:
+    """Let what a node makes be known by the names of its outputs; of those that nobody told, that they are unknown."""
+    walk.values |= dict(zip(node.output, made + [Unknown()] * (len(node.output) - len(made)), strict=True))
 
 
 def _failed(walk: Walk, node: "NodeProto", makers: Mapping[str, "NodeProto"]) -> "NodeProto":
@@ -298,7 +303,7 @@ def _branch(walk: Walk, node: "NodeProto", taken: bool, opsets: Mapping[str, int
         made = _made(walk, inner, opsets)
         if not made:
             return []
-        walk.values |= dict(zip(inner.output, made + [Unknown()] * (len(inner.output) - len(made)), strict=True))
+        _keep(walk, inner, made)
     return [walk.values.get(output.name, Unknown()) for output in graph.output]
 
 

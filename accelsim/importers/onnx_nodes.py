@@ -66,8 +66,9 @@ def _one_source(first: Value, second: Value) -> bool:
         constant = next(each for each in views if isinstance(each, Constant))
         return constant.array.size == 1 or any(isinstance(each, Formula) for each in (first, second))
     left, right = views
-    same = isinstance(left, View) and isinstance(right, View) and left.tensor == right.tensor
-    return same and isinstance(left, View) and isinstance(right, View) and np.array_equal(left.places, right.places)
+    if not isinstance(left, View) or not isinstance(right, View):
+        return False
+    return left.tensor == right.tensor and np.array_equal(left.places, right.places)
 
 
 def _times(x: Scores | View, factor: float) -> Value | None:

@@ -130,7 +130,7 @@ class Walk:
         if found is None:
             return None
         tensor, order = found
-        name = output if output not in self.shapes else f"{output}.{len(self.steps)}"
+        name = self.free(output)
         self.weights[f"{name}.factor"] = factor
         self.step("scale", [tensor], self.shapes[tensor], name)
         return self.made(name, order, view.shape)
