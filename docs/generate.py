@@ -40,6 +40,8 @@ PAGES = (
     "docs/formats.md",
     "docs/explain.md",
     "docs/models.md",
+    "docs/own_gpu.md",
+    "docs/own_pattern.md",
     "docs/report.md",
     "docs/notebooks.md",
     "docs/serve.md",
