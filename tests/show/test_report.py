@@ -20,7 +20,7 @@ from accelsim.show.report.bars import timeline, waterfall
 from accelsim.show.report.documents import _serve, _tune
 from accelsim.show.report.heat import attention_maps, heat_map, product_maps
 from accelsim.show.report.scales import Scale
-from accelsim.show.report.scatter import Point, pareto, roofline, unbeaten
+from accelsim.show.report.scatter import Point, pareto, roofline, thinned, unbeaten
 from accelsim.show.report.sections import time_section
 from accelsim.show.report.tables import Column, table
 from tests.results.examples import comparison, example
@@ -225,6 +225,15 @@ def test_the_front_is_what_nothing_beats(places: list[tuple[int, int]], more: bo
             other[0] <= one[0] and sign * other[1] <= sign * one[1] and other != one for other in places
         )  # fmt: skip
         assert is_best == (not beaten)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.booleans(), max_size=40), st.integers(1, 20))
+def test_of_many_points_the_best_and_some_others_stay(best: list[bool], most: int) -> None:
+    chosen = thinned(np.array(best, bool), most)
+    assert chosen == sorted(set(chosen))
+    assert {index for index, is_best in enumerate(best) if is_best} <= {*chosen}
+    assert len(chosen) == min(len(best), max(most, sum(best)))
 
 
 @settings(deadline=None, max_examples=60)

@@ -7,7 +7,7 @@ from accelsim.numerals import amount, count, percent
 from accelsim.results.result import Result
 from accelsim.results.tables import plain
 from accelsim.show.report.blocks import Charts, Note, Page, Scatter, Section
-from accelsim.show.report.scatter import Point, pareto
+from accelsim.show.report.scatter import Point, pareto, told
 from accelsim.show.report.sections import energy_section, interval_text, kernel_section, tile_section, time_section
 from accelsim.show.report.settings import config_section, facts
 from accelsim.show.report.tables import Column, label, table
@@ -99,8 +99,7 @@ def _chart(title: str, rows: Sequence[Mapping[str, Any]], key: str, axis: str, s
     for row in rows:
         if row[key] is None:
             continue
-        named, quantity = label_of(row["scheme"]), axis.split(" (")[0]
-        unit = axis.rpartition("(")[2].rstrip(")")
-        tip = f"{named}\n{amount(row['latency_us'])} us\n{quantity} {amount(float(size * row[key]))} {unit}"
-        points.append(Point(row["latency_us"], float(size * row[key]), named, tip, named))
+        named, y = label_of(row["scheme"]), float(size * row[key])
+        tip = f"{named}\n{amount(row['latency_us'])} us\n{told(axis, y)}"
+        points.append(Point(row["latency_us"], y, named, tip, named))
     return pareto(title, points, "latency (us)", axis, more_is_better=more)

@@ -5,7 +5,7 @@ from typing import Any
 
 from accelsim.numerals import amount, percent
 from accelsim.show.report.blocks import Card, Cards, Charts, Code, Note, Page, Scatter, Section
-from accelsim.show.report.scatter import Point, curves, history, pareto
+from accelsim.show.report.scatter import HOVER, Point, curves, history, pareto, told
 from accelsim.show.report.tables import Column, label, table
 from accelsim.show.style import axis_label, label_of
 
@@ -29,7 +29,7 @@ def document_page(kind: str, document: Mapping[str, Any], title: str | None = No
     known = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
     sections = [Section("summary", "Summary", [Cards(cards), Note(_notes(document))])]
     sections += [Section("best", "Best settings", _best(document))] if kind == "tune" else []
-    sections += [Section("curves", "Curves", [Charts(charts)], _LEAD)] if charts else []
+    sections += [Section("curves", "Curves", [Charts(charts)], HOVER)] if charts else []
     sections.append(Section("points", "Points", [table("", known, rows)]))
     return Page(title or _named(document), f"Simulated {_NAMES[kind]}", _facts(document), sections)
 
@@ -43,7 +43,6 @@ _NAMES = {
 }
 _ROWS = {"tune": "history", "attention": "units"}
 """Where a document has its points, other than under ``points``."""
-_LEAD = "Hover a point, or focus a figure and step through its points with the arrow keys."
 
 
 def _named(document: Mapping[str, Any]) -> str:
@@ -82,15 +81,10 @@ def _points(rows: Sequence[Row], series: str, axes: tuple[Axis, Axis], more: Cal
         if row.get(x) is None or row.get(y) is None:
             continue
         place = x_size * float(row[x]), y_size * float(row[y])
-        texts = [_told(name, at) for name, at in zip((x_name, y_name), place, strict=True)]
+        texts = [told(name, at) for name, at in zip((x_name, y_name), place, strict=True)]
         name = label_of(str(row[series]))
         found.append(Point(*place, name, "\n".join(filter(None, [name, more(row), *texts]))))
     return found
-
-
-def _told(axis: str, value: float) -> str:
-    name, _, unit = axis.partition(" (")
-    return f"{name} {amount(value)} {unit.rstrip(')')}".rstrip()
 
 
 def _tradeoff(document: Mapping[str, Any]) -> tuple[list[Scatter], list[Column], list[Card]]:

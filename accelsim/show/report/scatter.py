@@ -18,6 +18,8 @@ _TOLD = 3
 """Points in one place that hovering tells of."""
 _NEAR = (35.0, 6.0)
 """Percents of the width and height within which labels of two points would run into each other."""
+HOVER = "Hover a point, or focus a figure and step through its points with the arrow keys."
+"""How a reader comes to what points tell."""
 DRAWN = 2_000
 """Points that a figure draws; of more, those that no other one beats and an even choice of the rest."""
 
@@ -74,10 +76,9 @@ def pareto(title: str, points: Sequence[Point], x_axis: str, y_axis: str, *, mor
     """
     xs, ys = [point.x for point in points], [point.y for point in points]
     front = unbeaten(xs, ys, more_is_better=more_is_better)
-    chosen = _drawn(front)
+    chosen = thinned(front, DRAWN)
     across, up = Scale.over(xs), Scale.over(ys)
-    names = list(dict.fromkeys(point.name for point in points))
-    looks = {name: series(index) for index, name in enumerate(names)}
+    looks = _looks(points)
     marks = [_mark(points[index], across, up, looks, bool(front[index])) for index in chosen]
     best = sorted({(across.place(xs[i]), up.place(ys[i])) for i in np.flatnonzero(front)})
     steps = [(one[0], other[1]) for one, other in zip(best[1:], best, strict=False)]
@@ -102,8 +103,7 @@ def curves(title: str, points: Sequence[Point], x_axis: str, y_axis: str) -> Sca
         At least one.
     """
     across, up = Scale.over([point.x for point in points], log=False), Scale.over([point.y for point in points])
-    names = list(dict.fromkeys(point.name for point in points))
-    looks = {name: series(index) for index, name in enumerate(names)}
+    looks = _looks(points)
     marks = _together([_mark(point, across, up, looks, False) for point in points])
     lines = []
     for name, (colour, _) in looks.items():
@@ -129,8 +129,7 @@ def history(
     """
     points = sorted(points, key=lambda point: point.x)
     across, up = Scale.over([point.x for point in points], log=False), Scale.over([point.y for point in points])
-    names = list(dict.fromkeys(point.name for point in points))
-    looks = {name: series(index) for index, name in enumerate(names)}
+    looks = _looks(points)
     line: list[tuple[float, float]] = []
     lower = np.zeros(len(points), bool)
     least = math.inf
@@ -139,11 +138,16 @@ def history(
             line += [(across.place(point.x), up.place(y)) for y in (least, point.y) if y < math.inf]
             least, lower[index] = point.y, True
     line += [(across.place(points[-1].x), up.place(least))] if line else []
-    marks = _together([_mark(points[index], across, up, looks, bool(lower[index])) for index in _drawn(lower)])
+    marks = _together([_mark(points[index], across, up, looks, bool(lower[index])) for index in thinned(lower, DRAWN)])
     keys = [Key(name, colour, marker=marker) for name, (colour, marker) in looks.items()]
     note = "Outlined: less than any before; the line is the least so far."
     lines = [Line(line, "front-line")] if line else []
     return Scatter(title, x_axis, y_axis, across.ticks(), up.ticks(), marks, lines, keys, note)
+
+
+def _looks(points: Sequence[Point]) -> dict[str, tuple[str, str]]:
+    """Colour's class and marker of each series."""
+    return {name: series(index) for index, name in enumerate(dict.fromkeys(point.name for point in points))}
 
 
 def _mark(point: Point, across: Scale, up: Scale, looks: Mapping[str, tuple[str, str]], front: bool) -> Mark:
@@ -172,14 +176,20 @@ def _yields(mark: Mark, marks: Sequence[Mark]) -> bool:
     return any((one.y, one.x) > (mark.y, mark.x) for one in near)
 
 
-def _drawn(front: NDArray[np.bool_]) -> list[int]:
-    """Indices of the points to draw."""
-    if len(front) <= DRAWN:
-        return list(range(len(front)))
-    others = np.flatnonzero(~front)
-    room = max(0, DRAWN - int(front.sum()))
-    even = others[np.linspace(0, len(others) - 1, min(room, len(others))).astype(int)]
-    return sorted({*map(int, np.flatnonzero(front)), *map(int, even)})
+def thinned(best: NDArray[np.bool_], most: int) -> list[int]:
+    """Indices of so many points: the best ones, of which none is left out, and an even choice of the others."""
+    if len(best) <= most:
+        return list(range(len(best)))
+    others = np.flatnonzero(~best)
+    room = min(len(others), max(0, most - int(best.sum())))
+    even = others[np.linspace(0, len(others) - 1, room).astype(int)]
+    return sorted([*np.flatnonzero(best).tolist(), *even.tolist()])
+
+
+def told(axis: str, value: float) -> str:
+    """A number on an axis as hovering tells it: ``latency 12.50 us`` on ``latency (us)``."""
+    name, _, unit = axis.partition(" (")
+    return f"{name} {amount(value)} {unit.rstrip(')')}".rstrip()
 
 
 def roofline(results: Sequence[Result]) -> Scatter | None:
@@ -196,8 +206,7 @@ def roofline(results: Sequence[Result]) -> Scatter | None:
     ridges = [peak / bandwidth for peak in peaks.values()]
     across = Scale.over([*(point.x for point in points), min(ridges) / 20, 3 * max(ridges)], log=True)
     up = Scale.over([*(point.y for point in points), *peaks.values()], log=True)
-    names = list(dict.fromkeys(point.name for point in points))
-    looks = {name: series(index) for index, name in enumerate(names)}
+    looks = _looks(points)
     marks = _together([_mark(point, across, up, looks, False) for point in points])
     lines = [_roof(unit, peak, bandwidth, across, up) for unit, peak in peaks.items()]
     keys = [Key(label_of(name), colour, marker=marker) for name, (colour, marker) in looks.items()]

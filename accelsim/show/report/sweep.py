@@ -10,7 +10,7 @@ import pandas as pd
 from accelsim.numerals import amount, count, percent
 from accelsim.results.tables import plain, records
 from accelsim.show.report.blocks import Card, Cards, Charts, Code, Note, Page, Scatter, Section
-from accelsim.show.report.scatter import Point, pareto, unbeaten
+from accelsim.show.report.scatter import HOVER, Point, pareto, thinned, told, unbeaten
 from accelsim.show.report.sections import interval_text
 from accelsim.show.report.tables import Column, Table, label, table
 
@@ -55,7 +55,7 @@ def sweep_page(
     varied = [axis for axis in axes if points[axis].nunique() > 1] or list(axes)
     charts = _charts(good, varied) if len(good) else []
     sections = [_summary(points, good, varied)]
-    sections += [Section("tradeoffs", "Trade-offs", [Charts(charts)], _LEAD)] if charts else []
+    sections += [Section("tradeoffs", "Trade-offs", [Charts(charts)], HOVER)] if charts else []
     sections.append(Section("points", "Points", [_points_table(points, varied)]))
     failed = points[points["error"].notna()]
     if len(failed):
@@ -71,9 +71,6 @@ def _title(name: str, axes: Sequence[str], identity: Mapping[str, Any]) -> str:
     """Workload on machine, where all points have one of each; else the sweep's name."""
     named = {key: identity.get(key) for key in ("workload", "hardware") if key not in axes}
     return f"{named['workload']} on {named['hardware']}" if len(named) == 2 and all(named.values()) else name
-
-
-_LEAD = "Hover a point, or focus a figure and step through its points with the arrow keys."
 
 
 def _summary(points: pd.DataFrame, good: pd.DataFrame, axes: Sequence[str]) -> Section:
@@ -134,14 +131,12 @@ def _chart(
     some = points[points[key].notna()]
     if by is not None:
         some = some.sort_values(by, kind="stable")
-    short = axis.split(" (")[0]
-    unit = axis.rpartition("(")[2].rstrip(")")
     found = []
     for row in some.to_dict("records"):
         y = size * float(row[key])
         name = "" if by is None else _series_name(by, row[by])
         settings = "\n".join(f"{path.rpartition('.')[2]} {_value(row[path])}" for path in axes)
-        tip = f"{amount(float(row['latency_us']))} us\n{short} {amount(y)} {unit}\n{settings}"
+        tip = f"{amount(float(row['latency_us']))} us\n{told(axis, y)}\n{settings}"
         found.append(Point(float(row["latency_us"]), y, name, tip))
     return pareto(title, found, "latency (us)", axis, more_is_better=more)
 
@@ -179,10 +174,7 @@ def _chosen(points: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         best[np.flatnonzero(known)] = unbeaten(
             *(points.loc[known, key].tolist() for key in ("latency_us", "energy_uj"))
         )
-    others = np.flatnonzero(~best)
-    room = max(0, ROWS - int(best.sum()))
-    even = others[np.linspace(0, len(others) - 1, room).astype(int)]
-    wanted = np.sort(np.concatenate([np.flatnonzero(best)[:ROWS], even]))
+    wanted = thinned(best, ROWS)
     note = (
         f"{len(wanted):,} of {len(points):,} points: those that no other one beats in latency and energy, and an even "
         "choice of the rest. accelsim results has all."
