@@ -10,6 +10,7 @@ import typer
 
 from accelsim.cli import options, output
 from accelsim.cli.progress import Progress
+from accelsim.cli.written import check_place
 from accelsim.errors import ResultError, UserError
 
 _OTHERS = {
@@ -117,24 +118,21 @@ def _document(path: Path) -> dict[str, Any]:
 
 def _check(out: Path) -> None:
     """Refuse, before the work, a path that the page cannot or should not be written to."""
-    if out.is_dir():
-        raise UserError(f"{out}: is a folder; name a file, as {out / 'report.html'}")
-    if not out.parent.is_dir():
-        raise UserError(f"{out.parent}: no such folder")
-    if not os.access(out.parent, os.W_OK | os.X_OK):
-        raise UserError(f"{out}: cannot write in {out.parent}")
+    check_place(out)
     if out.exists() and not _is_report(out):
         raise UserError(f"{out}: exists and is no report of accelsim; name another file, or remove this one")
 
 
 def _is_report(path: Path) -> bool:
     """Whether a file is a page that we wrote, or empty."""
+    from accelsim.show.report.page import GENERATOR
+
     try:
         with path.open(encoding="utf-8", errors="replace") as lines:
             head = lines.read(_HEAD)
     except OSError:
         return False
-    return not head or 'name="generator" content="accelsim report' in head
+    return not head or f'name="generator" content="{GENERATOR}' in head
 
 
 def _write(out: Path, text: str) -> None:

@@ -1,6 +1,5 @@
 """`--trace` and what goes with it: options, checks before the work, and the file after it."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli import output
+from accelsim.cli.written import check_place
 from accelsim.errors import UserError
 
 if TYPE_CHECKING:
@@ -83,12 +83,7 @@ def write(file: Path | None, timelines: "Iterable[Timeline | None]", quiet: bool
 def _check(file: Path, option: str) -> None:
     if file.suffix not in _SUFFIXES:
         raise UserError(f"{option} {file}: a timeline is a Perfetto trace; name it {file.with_suffix(_SUFFIXES[0])}")
-    if not file.absolute().parent.is_dir():
-        raise UserError(f"{option} {file}: {file.parent}: no such folder")
-    if file.is_dir():
-        raise UserError(f"{option} {file}: is a folder; name a file")
-    if not os.access(file.absolute().parent, os.W_OK | os.X_OK):
-        raise UserError(f"{option} {file}: cannot write in {file.parent}")
+    check_place(file, option)
 
 
 def _number(text: str) -> int:

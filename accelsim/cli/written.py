@@ -12,6 +12,29 @@ if TYPE_CHECKING:
 _YAML = (".yaml", ".yml")
 
 
+def check_place(out: Path, option: str = "") -> None:
+    """Refuse a path that no file can be written to, before the work.
+
+    Parameters
+    ----------
+    out : Path
+    option : str
+        That the path was given with, for messages; left out, the path alone is named.
+
+    Raises
+    ------
+    UserError
+        Naming what is in the way.
+    """
+    before = f"{option} " if option else ""
+    if not out.parent.is_dir():
+        raise UserError(f"{before}{out.parent}: no such folder")
+    if out.is_dir():
+        raise UserError(f"{before}{out}: is a folder; name a file")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise UserError(f"{before}{out}: cannot write in {out.parent}")
+
+
 def check_yaml(out: Path, what: str, *, extends: str | None = None) -> None:
     """Refuse a path that a YAML file cannot be written to, before the work.
 
@@ -30,12 +53,7 @@ def check_yaml(out: Path, what: str, *, extends: str | None = None) -> None:
     """
     if out.suffix not in _YAML:
         raise UserError(f"{out}: {what} is a YAML file; name it {out.with_suffix('.yaml')}")
-    if not out.parent.is_dir():
-        raise UserError(f"{out.parent}: no such folder")
-    if out.is_dir():
-        raise UserError(f"{out}: is a folder; name a file")
-    if not os.access(out.parent, os.W_OK | os.X_OK):
-        raise UserError(f"{out}: cannot write in {out.parent}")
+    check_place(out)
     if extends is not None and extends.endswith(_YAML) and out.resolve() == Path(extends).resolve():
         raise UserError(f"{out}: the new file would extend itself, since it refers to {extends}; name another")
 
