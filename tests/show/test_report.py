@@ -20,7 +20,7 @@ from accelsim.show.report.bars import timeline, waterfall
 from accelsim.show.report.documents import _serve, _tune
 from accelsim.show.report.heat import attention_maps, heat_map, product_maps
 from accelsim.show.report.scales import Scale
-from accelsim.show.report.scatter import Point, pareto, roofline, thinned, unbeaten
+from accelsim.show.report.scatter import Point, pareto, roofline, thinned
 from accelsim.show.report.sections import time_section
 from accelsim.show.report.tables import Column, table
 from tests.results.examples import comparison, example
@@ -213,18 +213,6 @@ def test_a_roofline_keeps_kernels_below_it() -> None:
     top = chart.lines[0].points[-1][1]
     assert all(mark.y < top for mark in chart.marks)
     assert chart.lines[0].label == "tensor core 16.0 TFLOP/s"
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=25), st.booleans())
-def test_the_front_is_what_nothing_beats(places: list[tuple[int, int]], more: bool) -> None:
-    sign = -1 if more else 1
-    found = unbeaten([x for x, _ in places], [y for _, y in places], more_is_better=more)
-    for one, is_best in zip(places, found, strict=True):
-        beaten = any(
-            other[0] <= one[0] and sign * other[1] <= sign * one[1] and other != one for other in places
-        )  # fmt: skip
-        assert is_best == (not beaten)
 
 
 @settings(deadline=None, max_examples=60)

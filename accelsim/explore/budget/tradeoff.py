@@ -16,6 +16,7 @@ from accelsim.explore.budget.calibrate import change
 from accelsim.explore.budget.evaluate import DENSE, Evaluation, Inputs
 from accelsim.explore.budget.search import GROUPS
 from accelsim.explore.budget.settings import Setting
+from accelsim.results.front import unbeaten
 from accelsim.results.schema import SCHEMA_VERSION
 from accelsim.results.store import json_text, write_folder
 from accelsim.results.tables import csv_text, plain
@@ -98,11 +99,7 @@ def pareto(quality: ArrayLike, cost: ArrayLike) -> NDArray[np.bool_]:
     bool [points]
         Of points that are equal in both, all or none.
     """
-    good, dear = np.asarray(quality, dtype=np.float64), np.asarray(cost, dtype=np.float64)
-    as_good, as_cheap = good[None, :] >= good[:, None], dear[None, :] <= dear[:, None]
-    better = (good[None, :] > good[:, None]) | (dear[None, :] < dear[:, None])
-    front: NDArray[np.bool_] = np.logical_not(np.any(as_good & as_cheap & better, axis=1))
-    return front
+    return unbeaten(cost, quality, more_is_better=True)
 
 
 def grid(

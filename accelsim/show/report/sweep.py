@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from accelsim.numerals import amount, count, percent
+from accelsim.results.front import unbeaten
 from accelsim.results.tables import plain, records
 from accelsim.show.report.blocks import Card, Cards, Charts, Code, Note, Page, Scatter, Section
-from accelsim.show.report.scatter import HOVER, Point, pareto, thinned, told, unbeaten
+from accelsim.show.report.scatter import HOVER, Point, pareto, thinned, told
 from accelsim.show.report.sections import interval_text
 from accelsim.show.report.tables import Column, Table, label, table
 
