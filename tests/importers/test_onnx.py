@@ -9,40 +9,17 @@ from accelsim.importers.imported import save
 from accelsim.importers.source import import_model
 
 onnx = pytest.importorskip("onnx")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx import TensorProto  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
-BATCH, TOKENS, HIDDEN, HEADS, WORDS = 2, 6, 16, 2, 11
+from tests.importers import graphs  # noqa: E402
+from tests.importers.graphs import HEADS, HIDDEN, info  # noqa: E402
+
+BATCH, TOKENS, WORDS = 2, 6, 11
 
 
-class Graph:
-    """A graph that is put together node by node."""
-
-    def __init__(self):
-        self.nodes, self.constants = [], {}
-        self.generator = np.random.default_rng(0)
-
-    def add(self, op, *inputs, outputs=1, **attributes):
-        names = [f"{op}_{len(self.nodes)}_{index}" for index in range(outputs)]
-        self.nodes.append(helper.make_node(op, list(inputs), names, **attributes))
-        return names[0] if outputs == 1 else names
-
-    def constant(self, array):
-        name = f"c{len(self.constants)}"
-        self.constants[name] = np.asarray(array)
-        return name
-
-    def random(self, *shape):
-        return self.constant((self.generator.standard_normal(shape) * 0.4).astype(np.float32))
-
-    def number(self, value):
-        return self.constant(np.asarray(value, np.float32))
-
-    def linear(self, x, outputs, inputs=HIDDEN):
-        return self.add("Add", self.random(outputs), self.add("MatMul", x, self.random(inputs, outputs)))
-
-    def norm(self, x):
-        return self.add("LayerNormalization", x, self.random(HIDDEN), self.random(HIDDEN), axis=-1, epsilon=1e-6)
+class Graph(graphs.Graph):
+    """With shapes that nodes put together, and a mask that is added to scores."""
 
     def heads(self, x, perm):
         shape = self.add("Concat", self.sizes, self.constant(np.asarray([HEADS, HIDDEN // HEADS])), axis=0)
@@ -55,22 +32,7 @@ class Graph:
         if mask is not None:
             scores = self.add("Add", scores, mask)
         context = self.add("MatMul", self.add("Softmax", scores, axis=-1), self.heads(value, (0, 2, 1, 3)))
-        joined = self.add("Transpose", context, perm=(0, 2, 1, 3))
-        return self.linear(self.add("Reshape", joined, self.constant(np.asarray([0, 0, HIDDEN]))), HIDDEN)
-
-    def gelu(self, x):
-        inner = self.add("Erf", self.add("Div", x, self.number(math.sqrt(2))))
-        return self.add("Mul", self.add("Mul", x, self.add("Add", inner, self.number(1))), self.number(0.5))
-
-    def model(self, inputs, output, opset=17):
-        made = [numpy_helper.from_array(array, name) for name, array in self.constants.items()]
-        result = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["rows", "columns"])
-        graph = helper.make_graph(self.nodes, "g", inputs, [result], made)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
-
-
-def info(name, kind, *shape):
-    return helper.make_tensor_value_info(name, kind, list(shape))
+        return self.linear(self.joined(context), HIDDEN)
 
 
 def encoder():
