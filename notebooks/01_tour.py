@@ -92,9 +92,9 @@ assert np.isclose(account["time_us"].sum(), result.value("latency_us"))
 #
 # ## Compare
 #
-# Eight inputs through a layer of BERT-Base on an A100 with an HDP unit beside it: dense, tile-wise weights, HDP, and both. Times need no
-# values, so none are computed here; HDP's masks are then drawn at a ratio that we name. Nothing was published
-# for this system, whose HDP unit has illustrative sizes.
+# Eight inputs through a layer of BERT-Base on an A100 with an HDP unit beside it: dense, tile-wise weights, HDP, and
+# both. Times need no values, so none are computed here; HDP's masks are then drawn at a ratio that we name. Nothing was
+# published for this system, whose HDP unit has illustrative sizes.
 
 # %%
 layer = accelsim.compare(
@@ -149,8 +149,8 @@ common.show(sweep_figure(points, list(grid)), "tour_sweep")
 # ## Attention units
 #
 # Six units on the same Q, K and V, each with its own pruning and pipeline, at the share that publications cite for it.
-# Diamonds are published throughputs at 128 multipliers, of conditions of their own; where there is none, none was found.
-# [hdp_accelerator](hdp_accelerator.ipynb) goes into what such figures count.
+# Diamonds are published throughputs at 128 multipliers, of conditions of their own; where there is none, none was
+# found. [hdp_accelerator](hdp_accelerator.ipynb) goes into what such figures count.
 
 # %%
 units = ["hdp_edge", "a3", "spatten_eighth", "sanger", "energon", "acceltran_edge"]
@@ -189,8 +189,9 @@ answers = pd.DataFrame({
 display(answers.round(1))
 ratio = digits["hdp"].value("latency_us") / digits["dense"].value("latency_us")
 common.say(
-    f"HDP takes {ratio:.2f} times the dense latency here, at {100 * digits['hdp'].summary['block_ratio']:.0f} % of blocks "
-    f"pruned. {images} images do not tell single answers from chance: [hdp_pruning](hdp_pruning.ipynb) and "
+    f"HDP takes {ratio:.2f} times the dense latency here, with "
+    f"{100 * digits['hdp'].summary['block_ratio']:.0f} % of the blocks pruned. "
+    f"{images} images do not tell single answers from chance: [hdp_pruning](hdp_pruning.ipynb) and "
     "[tradeoff](tradeoff.ipynb) have intervals."
 )
 
@@ -241,7 +242,9 @@ display(pd.DataFrame(held_out, columns=columns).set_index(["GPU", "regime"]).rou
 #
 # | question | |
 # |---|---|
-# | Does tile-wise pruning pay, and how wide should tiles be? | [tile_wise_v100](tile_wise_v100.ipynb), [tile_wise_granularity](tile_wise_granularity.ipynb), [tile_wise_patterns](tile_wise_patterns.ipynb) |
+# | Does tile-wise pay? | [tile_wise_v100](tile_wise_v100.ipynb), [tile_wise_execution](tile_wise_execution.ipynb) |
+# | How wide should tiles be? | [tile_wise_granularity](tile_wise_granularity.ipynb) |
+# | Which patterns are there? | [tile_wise_patterns](tile_wise_patterns.ipynb) |
 # | What does HDP prune, and what does that cost? | [hdp_pruning](hdp_pruning.ipynb) |
 # | How does its unit compare with others? | [hdp_accelerator](hdp_accelerator.ipynb) |
 # | Which of all that is worth it, for a batch and for a service? | [tradeoff](tradeoff.ipynb) |
