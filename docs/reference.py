@@ -101,7 +101,7 @@ the file, the line and what is allowed.
 
 def config_page() -> str:
     """docs/config.md."""
-    kinds = ", ".join(f"`{kind}`" for kind in _kinds())
+    kinds = ", ".join(f"`{kind}`" for kind in dict.fromkeys(_kinds()))
     units = "\n".join(f"| {dimension} | {', '.join(f'`{unit}`' for unit in UNITS[dimension])} |" for dimension in UNITS)
     parts = [_HEAD.format(kinds=kinds, units=units)]
     shown: set[type[Spec]] = set().union(*(specs for _, _, specs in _SECTIONS))

@@ -41,7 +41,6 @@ _ROWS: tuple[tuple[str, str, Callable[[object], str]], ...] = (
     ("DRAM traffic (B)", "dram_bytes", count),
     ("kernel launches", "launches", count),
     ("area (mm2)", "area_mm2", amount),
-    ("operands", "operands", str),
 )
 
 
@@ -61,6 +60,7 @@ def run(result: "Result") -> None:
         ]
         table(f"Where the time of {device} went", [Column("cause"), Column("share (%)", number=True)], shares)
     _energy(result)
+    lines([f"Operands: {summary['operands']}."] if summary["operands"] else [])
     lines([f"Interval: {summary['interval_basis']}."] if summary["interval_basis"] else [])
     if summary["latency_interval"] and summary["interval_left_out"]:
         lines([f"Taken as exact, since not measured: {summary['interval_left_out']}."])
