@@ -91,19 +91,19 @@ def heads_of(
     for name, masks in heads.items():
         each = len(masks.head_kept) // items
         rows = (np.asarray(chosen)[:, None] * each + np.arange(each)).ravel()
-        found[name] = _rows_of(masks, rows, len(masks.head_kept))
+        found[name] = _rows_of(masks, rows)
     return found
 
 
-def _rows_of(value: Any, rows: NDArray[np.int64], length: int) -> Any:
-    """Rows of every array of so many rows in a dataclass, however deep."""
+def _rows_of(value: Any, rows: NDArray[np.int64]) -> Any:
+    """Rows of every array in a dataclass, however deep: each has one for every head."""
     taken: dict[str, Any] = {}
     for field in fields(value):
         part = getattr(value, field.name)
-        if isinstance(part, np.ndarray) and len(part) == length:
+        if isinstance(part, np.ndarray):
             taken[field.name] = part[rows]
         elif is_dataclass(part):
-            taken[field.name] = _rows_of(part, rows, length)
+            taken[field.name] = _rows_of(part, rows)
     return replace(value, **taken)
 
 
