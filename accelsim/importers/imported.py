@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from accelsim.config.workload import GraphWorkload, TextWorkload, VisionWorkload
+from accelsim.errors import ConfigError
 from accelsim.results.store import write_folder
 
 Array = NDArray[Any]
 ModelWorkload = TextWorkload | VisionWorkload | GraphWorkload
+SpecT = TypeVar("SpecT", TextWorkload, VisionWorkload, GraphWorkload)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,20 @@ def sha256(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def with_fields(spec: SpecT, changes: Mapping[str, Any]) -> SpecT:
+    """A workload with other fields, checked again.
+
+    Raises
+    ------
+    ConfigError
+        When they do not go together.
+    """
+    try:
+        return type(spec).model_validate(spec.model_dump(mode="json", exclude_unset=True) | dict(changes))
+    except ValueError as error:
+        raise ConfigError(f"{spec.name}: {error}") from None
 
 
 def save(imported: Imported, folder: Path) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from accelsim.config.graph_workload import GraphWorkload
-from accelsim.importers.imported import Array, Imported, sha256
+from accelsim.importers.imported import Array, Imported, sha256, with_fields
 from accelsim.model.graph_data import check_answers, checked_data, named_arrays
 from accelsim.model.graph_model import network_on
 
@@ -57,8 +57,7 @@ def with_arrays(
         "split": next(iter(files)),
         "sources": spec.sources | {file.name: f"sha256 {sha256(file)}" for file in files.values()},
     }
-    workload = GraphWorkload.model_validate(spec.model_dump(mode="json", exclude_unset=True) | changed)
-    return replace(found, workload=workload, data=data)
+    return replace(found, workload=with_fields(spec, changed), data=data)
 
 
 def _renamed(

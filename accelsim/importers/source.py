@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.config.workload import TextWorkload, VisionWorkload
-from accelsim.errors import ConfigError, OperandError
+from accelsim.errors import OperandError
 from accelsim.importers.huggingface import PICKLED, REFUSED, import_folder
-from accelsim.importers.imported import Array, Imported, sha256
+from accelsim.importers.imported import Array, Imported, sha256, with_fields
 from accelsim.importers.onnx_file import import_onnx
 from accelsim.importers.text_files import SUFFIXES, load_tokenizer, read_text_file, tokenise
 from accelsim.model.operand_files import array_names, read_arrays
@@ -95,7 +95,7 @@ def _with_texts(found: Imported, data: Mapping[str, Path], asked: dict[str, Any]
     assert tokenizer_file is not None
     hashes = {path.name: f"sha256 {sha256(path)}" for path in (tokenizer_file, *data.values())}
     changed = {"sequence": asked.get("sequence", longest), "split": next(iter(data)), "sources": spec.sources | hashes}
-    return replace(found, workload=_changed(spec, changed), data=arrays, notes=tuple(notes))
+    return replace(found, workload=with_fields(spec, changed), data=arrays, notes=tuple(notes))
 
 
 def _with_images(found: Imported, data: Mapping[str, Path], asked: dict[str, Any]) -> Imported:
@@ -117,12 +117,4 @@ def _with_images(found: Imported, data: Mapping[str, Path], asked: dict[str, Any
         arrays |= {f"{split}_{kind}": array for kind, array in found_here.items()}
         hashes[path.name] = f"sha256 {sha256(path)}"
     changed = {"split": next(iter(data)), "sources": spec.sources | hashes}
-    return replace(found, workload=_changed(spec, changed), data=arrays)
-
-
-def _changed(spec: Any, changes: dict[str, Any]) -> Any:
-    """A spec with other fields, checked again."""
-    try:
-        return type(spec).model_validate(spec.model_dump(mode="json", exclude_unset=True) | changes)
-    except ValueError as error:
-        raise ConfigError(f"{spec.name}: {error}") from None
+    return replace(found, workload=with_fields(spec, changed), data=arrays)
