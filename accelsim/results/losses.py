@@ -16,6 +16,7 @@ multiply-accumulates do. A loss below zero is a gain.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 from accelsim.errors import ResultError
 from accelsim.results.result import Result
@@ -90,7 +91,7 @@ class Waterfall:
         """Dense latency over the actual one."""
         return self.dense_ps / self.actual_ps
 
-    def rows(self) -> list[dict[str, object]]:
+    def rows(self) -> list[dict[str, Any]]:
         """For each loss `time_us`, its share of all losses less gains, the latency `reached_us` after it, and the
         speed-up `without` it (None where nothing would be left)."""
         gap, reached, rows = self.actual_ps - self.ideal_ps, self.ideal_ps, []

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from accelsim.numerals import amount
 from accelsim.results.losses import Waterfall
@@ -113,22 +114,22 @@ def _whisker(stack: Stack, scale: Scale) -> tuple[float, float] | None:
 def waterfall(found: Waterfall) -> Bars:
     """From the dense latency over the ideal one, loss by loss, to the actual one; gains have another colour."""
     rows = told_losses(found)
-    ends = [found.dense_ps / PS_PER_US, found.actual_ps / PS_PER_US, *(float(str(row["reached_us"])) for row in rows)]
+    ends = [found.dense_ps / PS_PER_US, found.actual_ps / PS_PER_US, *(row["reached_us"] for row in rows)]
     scale = Scale(0.0, 1.02 * max(ends))
     bars = [_whole("dense", found.dense_ps, scale, MIDDLE, "the run that losses refer to")]
     bars.append(_whole("ideal", found.ideal_ps, scale, BLUE, "dense time of what is left"))
     for row in rows:
-        time, reached = float(str(row["time_us"])), float(str(row["reached_us"]))
+        time, reached = row["time_us"], row["reached_us"]
         colour, ends = VERMILLION if time > 0 else GREEN, sorted((reached - time, reached))
-        bars.append(_step(str(row["loss"]), f"{time:+.3g} us", ends, scale, colour, str(row["meaning"])))
+        bars.append(_step(row["loss"], f"{time:+.3g} us", ends, scale, colour, row["meaning"]))
     bars.append(_whole("actual", found.actual_ps, scale, BLUE, "the run itself"))
     keys = [Key("loss", colour_class(VERMILLION)), Key("gain", colour_class(GREEN))]
     return Bars(bars, keys, scale.ticks(), "latency (us)", "From saved work to saved time")
 
 
-def told_losses(found: Waterfall) -> list[dict[str, object]]:
+def told_losses(found: Waterfall) -> list[dict[str, Any]]:
     """Losses that are more than what rounding leaves."""
-    return [row for row in found.rows() if abs(float(str(row["time_ps"]))) >= _LEAST * found.actual_ps]
+    return [row for row in found.rows() if abs(row["time_ps"]) >= _LEAST * found.actual_ps]
 
 
 def _whole(name: str, time_ps: int, scale: Scale, colour: str, meaning: str) -> Bar:
