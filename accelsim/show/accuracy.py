@@ -77,7 +77,7 @@ def study_figure(points: pd.DataFrame, dense: float, measure: str = "accuracy") 
     if not axes:
         raise ValueError("the study has no points, so there is nothing to draw")
     with style():
-        figure = new_figure(5.9 * len(axes), 3.6)
+        figure = new_figure(4.8 * len(axes), 3.3)
         for panel, axis in zip(figure.subplots(1, len(axes), squeeze=False)[0], axes, strict=True):
             _draw_methods(panel, points[points["axis"] == axis], axis, dense)
             panel.set_ylabel("rank correlation (hundredths)" if measure == "spearman" else f"{measure} (%)")

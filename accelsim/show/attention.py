@@ -9,12 +9,15 @@ from accelsim.show.style import (
     BLACK,
     BLUE,
     DARK,
+    DOUBLE,
     GREEN,
     LIGHT,
+    MARKERS,
     ORANGE,
     PALETTE,
     PURPLE,
     SKY,
+    VERMILLION,
     YELLOW,
     label_of,
     new_figure,
@@ -39,6 +42,8 @@ _WORK = (SKY, ORANGE, GREEN, PURPLE, YELLOW)
 """Colours of a unit's stages in the order of its pipeline, light enough for their names."""
 _NAMED = 7.0
 """Percent of a bar from which a stage's name fits."""
+_LETTERS = 8
+"""Of a stage's name that the width of a bar holds."""
 _CEILING = 256.0
 """GOP/s of 128 multipliers at 1 GHz that never rest."""
 
@@ -59,17 +64,13 @@ def throughput_axes(units: pd.DataFrame, axes: "Axes") -> "Axes":
     axes.bar(place + 0.2, longest["normalised_gops_bits"], 0.4, color=SKY, label="by single-bit products (32,768 a ns)")
     published = longest["published_gops"].astype(float)
     axes.plot(place - 0.2, published, "D", color=BLACK, markersize=5, linestyle="none", label="published, unverified")
-    axes.axhline(_CEILING, color=DARK, linewidth=0.9, linestyle="--")
-    axes.annotate(
-        "nothing pruned, no rest", (0.01, _CEILING), xycoords=("axes fraction", "data"), ha="left", va="bottom",
-        fontsize=7, color=DARK,
-    )  # fmt: skip
+    axes.axhline(_CEILING, color=DARK, linewidth=0.9, linestyle="--", label="nothing pruned, multipliers never at rest")
     axes.set_xticks(place, [label_of(str(name)) for name in longest["unit"]], rotation=30, ha="right")
     axes.set_ylabel("dense-equivalent GOP/s")
     axes.set_title(f"Normalised throughput, sequence {int(units['sequence'].max())}")
     axes.grid(True, axis="y")
     axes.legend(loc="upper left", fontsize=7)
-    axes.set_ylim(0, 1.35 * max(_CEILING, axes.get_ylim()[1] / 1.05))
+    axes.set_ylim(0, 1.45 * max(_CEILING, axes.get_ylim()[1] / 1.05))
     return axes
 
 
@@ -92,18 +93,15 @@ def account_axes(account: pd.DataFrame, axes: "Axes") -> "Axes":
         for cause, share in sorted(
             zip(some["cause"], some["share_percent"], strict=True), key=lambda one: one[0] in _FIXED
         ):
-            axes.bar(place, share, 0.75, low, color=colours[cause], edgecolor="white", linewidth=0.5)
-            if cause in _FIXED:
-                waits.setdefault(colours[cause], label_of(str(cause)))
+            small = cause not in _FIXED and share < _NAMED
+            colour = VERMILLION if small else colours[cause]
+            axes.bar(place, share, 0.75, low, color=colour, edgecolor="white", linewidth=0.5)
+            if cause in _FIXED or small:
+                waits.setdefault(colour, "other stages" if small else label_of(str(cause)))
             elif share >= _NAMED:
-                axes.text(
-                    place,
-                    low + share / 2,
-                    label_of(str(cause)).replace(" ", "\n"),
-                    ha="center",
-                    va="center",
-                    fontsize=6.5,
-                )
+                name_of = label_of(str(cause)).replace(" ", "\n")
+                turned = 90 if max(map(len, name_of.split("\n"))) > _LETTERS else 0
+                axes.text(place, low + share / 2, name_of, ha="center", va="center", fontsize=7, rotation=turned)
             low += share
     axes.set_xticks(range(len(names)), [label_of(str(name)) for name in names], rotation=30, ha="right")
     axes.set_ylabel("share of the cores' time (%)")
@@ -125,7 +123,7 @@ def roofline_axes(units: pd.DataFrame, axes: "Axes") -> "Axes":
         Columns unit, sequence, effectual_macs, effectual_gops, dram_bytes, dram_bandwidth, multipliers and clock_hz.
     """
     names = list(dict.fromkeys(units["unit"]))
-    colours = dict(zip(names, PALETTE * 4, strict=False))
+    colours, signs = dict(zip(names, PALETTE * 4, strict=False)), dict(zip(names, MARKERS * 4, strict=False))
     reach = 2.0 * units["effectual_macs"] / units["dram_bytes"]
     span = np.geomspace(max(0.25, reach.min() / 4), max(reach.max() * 4, 64.0), 200)
     for name in names:
@@ -134,8 +132,8 @@ def roofline_axes(units: pd.DataFrame, axes: "Axes") -> "Axes":
         roof = np.minimum(peak, 1e-9 * float(some["dram_bandwidth"].iloc[0]) * span)
         axes.plot(span, roof, color=colours[name], linewidth=1.0, alpha=0.7)
         axes.plot(
-            reach[some.index], some["effectual_gops"], "o-", color=colours[name], markersize=4, linewidth=0.6,
-            label=label_of(str(name)),
+            reach[some.index], some["effectual_gops"], f"{signs[name]}-", color=colours[name], markersize=4,
+            linewidth=0.6, label=label_of(str(name)),
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -156,13 +154,13 @@ def cost_axes(units: pd.DataFrame, axes: "Axes") -> "Axes":
         Columns unit, sequence, gop_per_j and rms_rel_error.
     """
     names = list(dict.fromkeys(units["unit"]))
-    for name, colour in zip(names, PALETTE * 4, strict=False):
+    for name, colour, sign in zip(names, PALETTE * 4, MARKERS * 4, strict=False):
         some = units[units["unit"] == name]
         error = 100 * some["rms_rel_error"].clip(lower=1e-5)
         axes.plot(
             error,
             some["gop_per_j"].astype(float),
-            "o-",
+            f"{sign}-",
             color=colour,
             markersize=4,
             linewidth=0.8,
@@ -193,7 +191,7 @@ def attention_figure(units: pd.DataFrame, account: pd.DataFrame) -> "Figure":
     if units.empty:
         raise ValueError("no unit was compared, so there is nothing to draw")
     with style():
-        figure = new_figure(10.5, 7.2)
+        figure = new_figure(DOUBLE, 7.0)
         panels = figure.subplots(2, 2)
         throughput_axes(units, panels[0, 0])
         if account.empty:

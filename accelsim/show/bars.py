@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDTH = 0.62
-_ABREAST = 23
-"""Letters that two neighbouring names have room for."""
+_ABREAST = 27
+"""Letters that two neighbouring names have room for, to an inch between their bars."""
 
 
 def scheme_label(scheme: str) -> str:
@@ -21,10 +21,14 @@ def scheme_label(scheme: str) -> str:
     return label_of(scheme).replace(" + ", " +\n").replace(" on ", "\non ")
 
 
-def _crowded(labels: Sequence[str]) -> bool:
+def _crowded(axes: "Axes", labels: Sequence[str]) -> bool:
     """Whether names side by side would run into each other."""
+    place = axes.get_subplotspec()
+    columns = place.get_gridspec().ncols if place is not None else 1
+    figure = axes.get_figure(root=True)
+    apart = 0.85 * figure.get_figwidth() / columns / (len(labels) + 0.2) if figure is not None else 1.0
     lines = [[len(line) for line in scheme_label(label).split("\n")] for label in labels]
-    return any(max(one) + max(two) > _ABREAST for one, two in pairwise(lines))
+    return any(max(one) + max(two) > _ABREAST * apart for one, two in pairwise(lines))
 
 
 def plain_bars(axes: "Axes", labels: Sequence[str], values: Sequence[float], colour: str, texts: Sequence[str]) -> None:
@@ -70,17 +74,18 @@ def stacked_bars(
     _frame(axes, labels, base, texts or [""] * len(labels))
 
 
-def whiskers(axes: "Axes", ends: Sequence[tuple[float, float, float]]) -> None:
+def whiskers(axes: "Axes", ends: Sequence[tuple[float, float, float]], label: str) -> None:
     """Intervals on bars that stand already, each a value with its low and high end; NaN for an end leaves one out.
 
-    A text above a bar moves above its whisker.
+    The legend names them once, as `label`. A text above a bar moves above its whisker.
     """
-    for position, (value, low, high) in enumerate(ends):
-        if np.isfinite(low) and np.isfinite(high):
-            axes.errorbar(
-                position, value, yerr=[[value - low], [high - value]], color=BLACK, linewidth=0.9, capsize=3, zorder=3
-            )
-    tops = [high for _, _, high in ends if np.isfinite(high)]
+    known = [(place, *one) for place, one in enumerate(ends) if np.isfinite(one[1]) and np.isfinite(one[2])]
+    for place, value, low, high in known:
+        axes.errorbar(
+            place, value, yerr=[[value - low], [high - value]], color=BLACK, linewidth=0.9, capsize=3, zorder=3,
+            linestyle="none", label=label if place == known[0][0] else None,
+        )  # fmt: skip
+    tops = [high for *_, high in known]
     if tops:
         top = axes.get_ylim()[1]
         axes.set_ylim(0, max(top, 1.1 * max(tops)))
@@ -101,7 +106,7 @@ def legend_below(axes: "Axes", columns: int = 3) -> None:
     if handles:
         slanted = any(label.get_rotation() for label in axes.get_xticklabels())
         axes.legend(
-            handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.34 if slanted else -0.17), ncols=columns,
+            handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.26 if slanted else -0.17), ncols=columns,
             columnspacing=1.0, handlelength=1.3, handletextpad=0.5,
         )  # fmt: skip
 
@@ -109,7 +114,7 @@ def legend_below(axes: "Axes", columns: int = 3) -> None:
 def _frame(axes: "Axes", labels: Sequence[str], heights: np.ndarray, texts: Sequence[str]) -> None:
     axes.set_xticks(np.arange(len(labels)), [scheme_label(label) for label in labels])
     axes.tick_params(axis="x", length=0)
-    if _crowded(labels):
+    if _crowded(axes, labels):
         axes.tick_params(axis="x", labelrotation=30)
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
@@ -118,4 +123,4 @@ def _frame(axes: "Axes", labels: Sequence[str], heights: np.ndarray, texts: Sequ
     top = float(heights.max(initial=0.0)) or 1.0
     axes.set_ylim(0, top * 1.14)
     for position, (height, text) in enumerate(zip(heights, texts, strict=True)):
-        axes.text(position, height + 0.015 * top, text, ha="center", va="bottom", fontsize=8)
+        axes.text(position, height + 0.015 * top, text, ha="center", va="bottom", fontsize=7.5)

@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from accelsim.show.style import DARK, HATCHES, PALETTE, axis_label, new_figure, style
+from accelsim.show.style import DARK, HATCHES, MARKERS, PALETTE, axis_label, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-MARKERS = "osD^vP*Xph"
-"""Second sign beside colour, in the order of `accelsim.show.style.PALETTE`."""
 
 _GROUP = 0.82
 """Share of the room between two groups that their bars take."""

@@ -34,6 +34,7 @@ _LOOKS = {
     "element_wise": (SKY, "P"),
 }
 """Colour and marker of each pattern, so that figures of different runs agree."""
+_ENGINES = {"estimate": "closed form"}
 _PANELS = 12
 _ALL = "all"
 
@@ -62,14 +63,14 @@ def break_even_figure(points: pd.DataFrame) -> "Figure":
     columns = min(4, len(groups))
     rows = -(-len(groups) // columns)
     with style():
-        figure = new_figure(1.6 + 2.6 * columns, 0.6 + 2.5 * rows)
+        figure = new_figure(1.6 + 2.0 * columns, 0.6 + 2.4 * rows)
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for panel, ((hardware, product), some) in zip(grid, groups, strict=False):
             _draw(panel, some)
-            panel.set_title(f"{hardware}\n{product}", fontsize=8)
+            panel.set_title(f"{hardware}\n{'all products' if product == _ALL else product}", fontsize=8)
         for panel in grid[len(groups) :]:
             panel.set_visible(False)
-        _legend(figure, list(grid[: len(groups)]))
+        _legend(figure, list(grid[: len(groups)]), list(dict.fromkeys(points["engine"])))
         figure.supylabel("speed-up over dense weights", fontsize=9)
         figure.supxlabel("sparsity (%)", fontsize=9)
     return figure
@@ -102,11 +103,16 @@ def _draw(axes: "Axes", points: pd.DataFrame) -> None:
     axes.grid(True, axis="both")
 
 
-def _legend(figure: "Figure", panels: "list[Axes]") -> None:
-    """One entry for each pattern of any panel."""
+def _legend(figure: "Figure", panels: "list[Axes]", engines: list[str]) -> None:
+    """One entry for each pattern of any panel; where two engines are drawn, what lines and markers are."""
+    from matplotlib.lines import Line2D
+
     known: dict[str, Artist] = {}
     for panel in panels:
         handles, names = panel.get_legend_handles_labels()
         for name, handle in zip(map(str, names), handles, strict=True):
             known.setdefault(name, handle)
+    if len(engines) > 1:
+        looks = Line2D([], [], color=DARK), Line2D([], [], color=DARK, marker="o", markersize=3, linestyle="none")
+        known |= {_ENGINES.get(engine, engine): look for engine, look in zip(engines, looks, strict=False)}
     figure.legend(list(known.values()), list(known), loc="outside right upper")

@@ -13,6 +13,7 @@ from accelsim.show.bars import legend_below, legend_beside, plain_bars, stacked_
 from accelsim.show.style import (
     BLUE,
     DARK,
+    DOUBLE,
     GREEN,
     LIGHT,
     MIDDLE,
@@ -38,6 +39,8 @@ CAUSES = {
     "prologue": SKY, "epilogue": PURPLE, "launch": LIGHT, "imbalance": DARK, "tail": MIDDLE, "idle": LIGHT,
     "other_unit": MIDDLE,
 }  # fmt: skip
+_MANY = 1e4
+"""Microseconds from which latencies are given in milliseconds."""
 _GREYS = (LIGHT, MIDDLE, DARK)
 _HATCHED = {"imbalance": "///", "tail": "...", "other_unit": "xxx"}
 
@@ -58,20 +61,21 @@ ENERGY_COLOURS = {
 
 
 def latency_bars(results: "Comparison | Iterable[Result]", axes: "Axes | None" = None) -> "Axes":
-    """Latency of each scheme in us, stacked by part; a comparison's bars bear their speed-ups.
+    """Latency of each scheme in us or ms, stacked by part; a comparison's bars bear their speed-ups.
 
     Whiskers are the intervals of held-out errors, where they are known.
     """
     found = _results(results)
     parts = [latency_parts(result) for result in found]
     names = sorted(dict.fromkeys(name for part in parts for name in part), key=_order(PARTS))
-    series = {name: [part.get(name, 0.0) for part in parts] for name in names}
+    unit, size = ("ms", 1e3) if max(map(sum, (part.values() for part in parts)), default=0.0) >= _MANY else ("us", 1.0)
+    series = {name: [part.get(name, 0.0) / size for part in parts] for name in names}
     with style():
         axes = axes_or_new(axes, len(found))
         texts = _speedups(results, "speedup") if isinstance(results, Comparison) else None
         stacked_bars(axes, [r.scheme for r in found], series, colour_of(names, PARTS), texts=texts)
-        whiskers(axes, [_ends(result) for result in found])
-        axes.set_ylabel("latency (us)")
+        whiskers(axes, [_ends(result, size) for result in found], "80 % interval")
+        axes.set_ylabel(f"latency ({unit})")
         legend_below(axes)
     return axes
 
@@ -156,7 +160,7 @@ def comparison_figure(comparison: Comparison) -> "Figure":
     """Three panels: latency by part with speed-ups, energy by what it went to, accuracy or error of the output."""
     summary = comparison.baseline.summary
     with style():
-        figure = new_figure(max(9.6, 2.4 + 2.1 * len(comparison.results)), 3.7)
+        figure = new_figure(max(DOUBLE, 2.6 + 1.4 * len(comparison.results)), 3.7)
         left, middle, right = figure.subplots(1, 3)
         latency_bars(comparison, left)
         energy_bars(comparison, middle)
@@ -165,6 +169,8 @@ def comparison_figure(comparison: Comparison) -> "Figure":
         for axes, title in ((left, "a  Latency"), (middle, "b  Energy"), (right, f"c  {quality}")):
             axes.set_title(title)
             axes.tick_params(axis="x", labelsize=8)
+        for axes in (left, middle):
+            legend_below(axes, columns=2)
         figure.suptitle(f"{summary['workload']} on {summary['hardware']}", fontsize=10.5)
     return figure
 
@@ -173,9 +179,10 @@ def _results(results: "Comparison | Iterable[Result]") -> list[Result]:
     return list(results.results if isinstance(results, Comparison) else results)
 
 
-def _ends(result: Result) -> tuple[float, float, float]:
-    """Latency and the ends of its interval; NaN where they are unknown."""
-    return result.value("latency_us"), result.value("latency_low_us"), result.value("latency_high_us")
+def _ends(result: Result, size: float) -> tuple[float, float, float]:
+    """Latency and the ends of its interval, in `size` us; NaN where they are unknown."""
+    latency, low, high = (result.value(f"latency{end}_us") / size for end in ("", "_low", "_high"))
+    return latency, low, high
 
 
 def _speedups(comparison: Comparison, key: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.show.style import BLUE, PALETTE, new_figure, style
+from accelsim.show.style import BLUE, MARKERS, PALETTE, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ def mask_figure(masks: Mapping[str, NDArray[np.bool_]]) -> "Figure":
         from matplotlib.ticker import MaxNLocator
 
         colours = LinearSegmentedColormap.from_list("kept", ["#FFFFFF", BLUE])
-        figure = new_figure(2.5 * columns + 0.3, 2.7 * rows + 0.3)
+        figure = new_figure(2.3 * columns + 0.3, 2.55 * rows + 0.3)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, (title, mask) in zip(grid, shown, strict=False):
             k, n = mask.shape
@@ -50,7 +50,7 @@ def mask_figure(masks: Mapping[str, NDArray[np.bool_]]) -> "Figure":
                 interpolation="nearest",
             )  # fmt: skip
             axes.set_title(f"{title}\n{100 * (1 - mask.mean()):.1f} % pruned", fontsize=8)
-            axes.tick_params(labelsize=6)
+            axes.tick_params(labelsize=7)
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             axes.spines[["top", "right"]].set_visible(True)
@@ -100,13 +100,13 @@ def norm_figure(norms: Mapping[str, Sequence[tuple[float, float]]]) -> "Figure":
         Share of weights that are pruned, and Frobenius norm of the kept ones over that of all.
     """
     with style():
-        figure = new_figure(5.4, 3.2)
+        figure = new_figure(4.6, 2.9)
         axes = figure.subplots()
         for index, (title, points) in enumerate(norms.items()):
             sparsities, values = 100 * np.array(points).T
             axes.plot(
-                sparsities, values, color=PALETTE[index % len(PALETTE)], marker="osD^vP*X"[index % 8], markersize=4,
-                linewidth=1.3, label=title,
+                sparsities, values, color=PALETTE[index % len(PALETTE)], marker=MARKERS[index % len(MARKERS)],
+                markersize=4, linewidth=1.3, label=title,
             )  # fmt: skip
         axes.set_xlabel("weights pruned (%)")
         axes.set_ylabel("norm kept (%)")

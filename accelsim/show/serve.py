@@ -1,11 +1,11 @@
 """Figure of serving: latency, throughput and energy against the rate of requests, a colour for each scheme."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from accelsim.show.style import BLUE, DARK, GREEN, ORANGE, VERMILLION, colour_of, label_of, new_figure, style
+from accelsim.show.style import BLUE, DARK, DOUBLE, GREEN, ORANGE, VERMILLION, colour_of, label_of, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -18,8 +18,9 @@ _LINES: dict[str, tuple[Literal[":", "-", "--"], str]] = {
     "p95_us": ("-", "p95"),
     "p99_us": ("--", "p99"),
 }
+_MARKERS = {"dense": "o", "tile_wise": "s", "hdp": "^", "tile_wise+hdp": "v"}
 _MANY = 2e3
-"""From such rates on they are given in thousands."""
+"""Rates and microseconds from which they are given in thousands."""
 
 
 def serve_figure(points: pd.DataFrame, knees: Mapping[str, float | None], target_us: float | None = None) -> "Figure":
@@ -46,15 +47,21 @@ def serve_figure(points: pd.DataFrame, knees: Mapping[str, float | None], target
         raise ValueError("nothing was run, so there is nothing to draw")
     colours = colour_of(list(dict.fromkeys(points["scheme"])), _FIXED)
     with style():
-        figure = new_figure(10.2, 3.3)
+        figure = new_figure(DOUBLE, 3.0)
         latency, throughput, energy = figure.subplots(1, 3)
         unit = 1e3 if float(points["rate_per_s"].max()) >= _MANY else 1.0
-        scaled = points.assign(**{key: points[key] / unit for key in ("rate_per_s", "throughput_per_s")})
+        settled = points.loc[points["load"] < 1, "p99_us"]
+        tick = 1e3 if not settled.empty and float(settled.max()) >= _MANY else 1.0
+        scaled = points.assign(
+            **{key: points[key] / unit for key in ("rate_per_s", "throughput_per_s")},
+            **{str(key): points[key] / tick for key in points.columns if str(key).endswith("_us")},
+        )
         at = {scheme: None if knee is None else knee / unit for scheme, knee in knees.items()}
         for scheme, some in scaled.sort_values("rate_per_s").groupby("scheme", sort=False):
             _draw(latency, throughput, energy, str(scheme), some, colours[str(scheme)], at.get(str(scheme)))
         if target_us is not None:
-            latency.axhline(target_us, color=DARK, linewidth=0.9, linestyle="-.")
+            latency.axhline(target_us / tick, color=DARK, linewidth=0.9, linestyle="-.")
+        latency.set_ylabel("latency (ms)" if tick > 1 else "latency (us)")
         _finish(latency, throughput, energy, float(scaled["rate_per_s"].max()), unit)
         handles, names = throughput.get_legend_handles_labels()
         styles, shown = _percentile_legend(knees, target_us)
@@ -73,20 +80,24 @@ def _draw(
 ) -> None:
     settled = some[some["load"] < 1]
     rates = settled["rate_per_s"].to_numpy()
-    marker = "o" if len(settled) == 1 else None
+    shape = _MARKERS.get(scheme, "P")
     for key, (line, _) in _LINES.items():
-        latency.plot(rates, settled[key].to_numpy(), color=colour, linestyle=line, linewidth=1.3, marker=marker)
+        sign = shape if key == "p95_us" or len(settled) == 1 else None
+        latency.plot(rates, settled[key].to_numpy(), color=colour, linestyle=line, linewidth=1.2, **_marked(sign))
     low, high = (settled[f"p95_{end}_us"].to_numpy(dtype=float) for end in ("low", "high"))
     latency.fill_between(rates, low, high, color=colour, alpha=0.15, linewidth=0)
     at = settled[settled["rate_per_s"] == knee]
     if len(at):
-        latency.plot(at["rate_per_s"].to_numpy(), at["p95_us"].to_numpy(), "D", color=colour, markersize=5)
+        latency.plot(at["rate_per_s"].to_numpy(), at["p95_us"].to_numpy(), "D", color=colour, markersize=6.5)
     everywhere = some["rate_per_s"].to_numpy()
     served = some["throughput_per_s"].to_numpy()
-    alone = "o" if len(some) == 1 else None
-    throughput.plot(everywhere, served, color=colour, linewidth=1.3, marker=alone, label=label_of(scheme))
+    throughput.plot(everywhere, served, color=colour, linewidth=1.2, label=label_of(scheme), **_marked(shape))
     joules = settled["energy_per_request_uj"].to_numpy(dtype=float) / 1e3
-    energy.plot(rates, joules, color=colour, linewidth=1.3, marker=marker)
+    energy.plot(rates, joules, color=colour, linewidth=1.2, **_marked(shape))
+
+
+def _marked(shape: str | None) -> dict[str, Any]:
+    return {"marker": shape, "markersize": 3.5}
 
 
 def _finish(latency: "Axes", throughput: "Axes", energy: "Axes", highest: float, unit: float) -> None:
@@ -94,13 +105,14 @@ def _finish(latency: "Axes", throughput: "Axes", energy: "Axes", highest: float,
 
     throughput.plot([0, highest], [0, highest], color=DARK, linewidth=0.8, linestyle=":")
     latency.set_yscale("log")
-    latency.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    latency.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
     latency.yaxis.set_major_formatter("{x:g}")
     latency.yaxis.set_minor_formatter(NullFormatter())
     many = "1,000 requests/s" if unit > 1 else "requests/s"
-    titles = ("latency (us)", f"throughput ({many})", "energy per request (mJ)")
-    for axes, title in zip((latency, throughput, energy), titles, strict=True):
-        axes.set_title(title, fontsize=9)
+    throughput.set_ylabel(f"throughput ({many})")
+    energy.set_ylabel("energy per request (mJ)")
+    for axes, title in zip((latency, throughput, energy), ("a  Latency", "b  Throughput", "c  Energy"), strict=True):
+        axes.set_title(title)
         axes.set_xlabel(f"rate ({many})")
         axes.set_xlim(left=0)
         axes.grid(True, axis="both")

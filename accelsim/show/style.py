@@ -16,6 +16,9 @@ LIGHT, MIDDLE, DARK = "#D9D9D9", "#A6A6A6", "#6E6E6E"
 PALETTE = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, YELLOW, BLACK)
 """Okabe and Ito's eight colours (Color Universal Design, 2008), black softened."""
 
+MARKERS = "osD^vP*Xph"
+"""Second sign beside colour for points and lines, in the order of `PALETTE`."""
+
 HATCHES = ("", "///", "\\\\\\", "...", "xxx")
 """Second sign beside colour, for prints without it and for more series than colours."""
 
@@ -51,8 +54,12 @@ def style() -> AbstractContextManager[None]:
     return matplotlib.rc_context(_SETTINGS)  # type: ignore[arg-type]
 
 
+SINGLE, DOUBLE = 4.6, 9.6
+"""Inches that figures of one panel and of several may be wide: printed 85 and 180 mm wide, 7 points stay above 5."""
+
+
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of a size in inches, independent of pyplot and of any display."""
+    """An empty figure of a size in inches (see `SINGLE` and `DOUBLE`), independent of pyplot and of any display."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

@@ -1,6 +1,7 @@
 """Figure of a sweep: one quantity over its axes."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 _MARKERS = "osD^vP*X"
 _LINES = len(PALETTE)
 _PANELS = 9
+_GROWTH = 3
+"""Last over first step between numbers above which they grow by factors."""
+_MARKS = 9
+"""Marks that an axis of numbers has room for."""
 _SPAN = 20
 """Largest over smallest value above which an axis is logarithmic."""
 _ROUNDING = 0.005
@@ -25,9 +30,9 @@ _MORE_IS_BETTER = ("accuracy",)
 def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], quantity: str = "latency_us") -> "Figure":
     """`quantity` over the axes of a sweep: that with most values along x, one as lines, the rest as panels.
 
-    Axes of names come after those of numbers; if one is along x, its points are not connected. The quantity is
-    logarithmic where it spans more than a factor of 20. Where the rest takes too many panels, each point is the best
-    (smallest, of accuracies largest) over it, and the title says so.
+    Axes of names come after those of numbers; if one is along x, its points are not connected. Numbers are to scale,
+    logarithmic where they grow by factors, and so is the quantity where it spans more than a factor of 20. Where the
+    rest takes too many panels, each point is the best (smallest, of accuracies largest) over it, and the title says so.
 
     Parameters
     ----------
@@ -55,7 +60,7 @@ def sweep_figure(frame: pd.DataFrame, axes: Sequence[str], quantity: str = "late
     with style():
         columns = min(3, len(panels))
         rows = -(-len(panels) // columns)
-        figure = new_figure(1.5 + 3.1 * columns, 0.6 + 2.6 * rows)
+        figure = new_figure(1.5 + 2.7 * columns, 0.6 + 2.5 * rows)
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for panel, (title, points) in zip(grid, panels, strict=False):
             _draw(panel, points, x, lines, quantity)
@@ -99,7 +104,7 @@ def _scale(axes: "Axes", values: "pd.Series[float]") -> None:
 def _draw(axes: "Axes", points: pd.DataFrame, x: str, lines: str | None, quantity: str) -> None:
     numbers = is_numeric_dtype(points[x])
     ticks = sorted(points[x].unique()) if numbers else list(points[x].unique())
-    positions = {value: index for index, value in enumerate(ticks)}
+    positions = {value: value if numbers else index for index, value in enumerate(ticks)}
     groups = [("", points)] if lines is None else list(points.groupby(lines, sort=is_numeric_dtype(points[lines])))
     for index, (name, group) in enumerate(groups):
         best = group.groupby(x, sort=True)[quantity].agg("max" if quantity in _MORE_IS_BETTER else "min")
@@ -109,16 +114,29 @@ def _draw(axes: "Axes", points: pd.DataFrame, x: str, lines: str | None, quantit
             marker=_MARKERS[index % len(_MARKERS)], markersize=4.5, linewidth=1.3,
             linestyle=("-" if index < _LINES else "--") if numbers else "none", label=_tick(name, lines),
         )  # fmt: skip
-    axes.set_xticks(range(len(ticks)), [_tick(value, x) for value in ticks])
-    if len(ticks) > 10:
-        axes.set_xticks(range(0, len(ticks), -(-len(ticks) // 8)))
-        axes.set_xticklabels([_tick(ticks[int(index)], x) for index in axes.get_xticks()])
-    if not numbers:
-        axes.tick_params(axis="x", labelrotation=30)
+    if numbers:
+        _number_axis(axes, [float(value) for value in ticks], x)
+    else:
+        axes.set_xticks(range(len(ticks)), [_tick(value, x) for value in ticks], rotation=30, ha="right")
         for label in axes.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
-    axes.set_xlim(-0.35, len(ticks) - 0.65)
+            label.set(rotation_mode="anchor")
+        axes.set_xlim(-0.35, len(ticks) - 0.65)
     axes.grid(True, axis="y")
+
+
+def _number_axis(axes: "Axes", values: Sequence[float], x: str) -> None:
+    """Places of numbers to scale, logarithmic where they grow by factors; marks at those that do not crowd others."""
+    steps = [b - a for a, b in pairwise(values)]
+    if values[0] > 0 and len(values) > 2 and steps[-1] > _GROWTH * steps[0]:
+        axes.set_xscale("log")
+    places = [axes.transScale.transform((value, 1.0))[0] for value in values]
+    room = (places[-1] - places[0]) / _MARKS
+    marked = [0]
+    for index in range(1, len(values)):
+        if places[index] - places[marked[-1]] >= room:
+            marked.append(index)
+    axes.set_xticks([values[index] for index in marked], [_tick(values[index], x) for index in marked])
+    axes.set_xticks([], minor=True)
 
 
 def _legend(figure: "Figure", axes: "Axes", lines: str | None) -> None:

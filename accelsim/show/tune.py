@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from accelsim.show.style import BLUE, DARK, GREEN, LIGHT, MIDDLE, ORANGE, VERMILLION, figure_bytes, new_figure, style
+from accelsim.show.style import (
+    BLUE,
+    DARK,
+    GREEN,
+    LIGHT,
+    MIDDLE,
+    ORANGE,
+    SINGLE,
+    VERMILLION,
+    figure_bytes,
+    new_figure,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +55,7 @@ def tune_figure(history: pd.DataFrame, objectives: Sequence[str]) -> "Figure":
         raise ValueError("no setting of the search ran")
     with style():
         several = len(objectives) > 1
-        figure = new_figure(8.2 if several else 6.2, 3.3)
+        figure = new_figure(8.2 if several else SINGLE, 3.0)
         panels = figure.subplots(1, 2 if several else 1, squeeze=False).ravel()
         if several:
             _front(panels[0], ran, objectives)

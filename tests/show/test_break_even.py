@@ -33,7 +33,7 @@ def test_lines_are_the_search_and_markers_the_confirmation():
 def test_many_products_are_drawn_as_all_of_them():
     products = [f"{size} x 64 x 64" for size in range(1, 14)]
     figure = break_even_figure(_points([*products, "all"]))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["t4\nall"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["t4\nall products"]
 
 
 def test_files_are_equal_bytes_and_none_without_points():

@@ -25,14 +25,14 @@ def test_latency_is_drawn_below_the_capacity_and_throughput_everywhere() -> None
     diamonds = [line for line in latency.lines if line.get_marker() == "D"]
     assert [line.get_xdata()[0] for line in diamonds] == [knees[scheme] / 1e3 for scheme in ("dense", "hdp")]
     assert [len(line.get_xdata()) for line in throughput.lines[:2]] == [4, 4]
-    assert throughput.get_title(loc="left") == "throughput (1,000 requests/s)"
+    assert throughput.get_ylabel() == "throughput (1,000 requests/s)"
     assert len(energy.lines) == 2
 
 
 def test_low_rates_are_not_given_in_thousands() -> None:
     found = _found((2.0, 6.0), us=1e5)
     latency, throughput, _ = serve_figure(found.to_frame(), {}).axes
-    assert throughput.get_title(loc="left") == "throughput (requests/s)"
+    assert throughput.get_ylabel() == "throughput (requests/s)"
     assert throughput.lines[0].get_xdata().tolist() == [2.0, 6.0]
     assert not [line for line in latency.lines if line.get_marker() == "D"]
 

@@ -77,7 +77,7 @@ def test_figure_has_both_costs_and_the_front() -> None:
     several = pd.concat([found().points, found().points.assign(workload="other")])
     figure = trade_off_figure(several, "accuracy")
     assert [axes.get_xlabel() for axes in figure.axes] == ["latency (us)", "energy (uJ)"]
-    assert figure.axes[0].get_ylabel() == "accuracy"
+    assert figure.axes[0].get_ylabel() == "accuracy (%)"
     names = figure.axes[0].get_legend_handles_labels()[1]
     assert "front" in names
     assert "HDP, other" in names
