@@ -29,6 +29,7 @@ PAGES = (
     "docs/breakeven.md",
     "docs/accuracy.md",
     "docs/accuracy_budget.md",
+    "docs/accuracy_weights.md",
     "docs/attention.md",
     "docs/attention_a3.md",
     "docs/attention_acceltran.md",

@@ -256,6 +256,7 @@ def options_table(words: list[str]) -> str:
         is_plain = is_argument or parameter.default is None or parameter.default is False
         default = "" if is_plain else f"`{_shown(parameter)}`"
         text = _OPTION_WORD.sub(r"`\1`", _prose(parameter.help))
+        names = names.replace("|", "\\|")  # or it would end the cell, even in code
         rows.append(f"| `{names}` | {default} | {text} |")
     return "\n".join(rows) + "\n"
 

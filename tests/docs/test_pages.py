@@ -1,5 +1,6 @@
 """Pages say what is true: references match the code, every block runs, and outputs are what is printed now."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -12,6 +13,19 @@ from generate import FIGURES, PAGES, ROOT, quick_pages
 
 SLOW = ("README.md",)
 """Runs both comparisons, with values."""
+EVERY_PAGE = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+PUBLIC = (
+    "accelsim",
+    "accelsim.explore",
+    "accelsim.explore.attention",
+    "accelsim.explore.budget",
+    "accelsim.explore.serve",
+    "accelsim.explore.sweep",
+    "accelsim.explore.tune",
+    "accelsim.results",
+)
+UNLISTED = {"SweepSpec", "TuneSpec"}
+"""Specs of YAML files, whose keys are in docs/config.md."""
 _NUMBER = re.compile(r"^\(?([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(x?\)?)$")
 
 
@@ -59,7 +73,7 @@ def test_nothing_is_left_out_but_installing_fitting_and_clusters() -> None:
     left_out = [
         block.text for path in PAGES for block in blocks_of(_page(path)) if block.language == "sh" and not block.is_run
     ]
-    words = ("make ", "pip install", "calibrate-hw", "accuracy-hw", "--scheduler")
+    words = ("make ", "pip install", "calibrate-hw", "accuracy-hw", "--scheduler", "trace_processor_shell")
     assert all(any(word in text for word in words) for text in left_out)
 
 
@@ -100,10 +114,47 @@ def test_tutorial_explains_every_cause() -> None:
     assert causes <= set(re.findall(r"`(\w+)`", table))
 
 
-@pytest.mark.parametrize("path", [*PAGES, "docs/config.md", "docs/design.md", "docs/assumptions.md", "docs/units.md"])
+@pytest.mark.parametrize("path", EVERY_PAGE)
 def test_links_lead_to_files(path: str) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", _page(path)):
         assert (ROOT / path).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE)
+def test_no_block_goes_unseen(path: str) -> None:
+    """Code of every language that is run stands on pages that are run."""
+    runs = [block for block in blocks_of(_page(path)) if block.is_run]
+    assert not runs or path in PAGES, f"{path}:{runs[0].line} is run by nothing; list the page in docs/generate.py"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_yaml_is_read_by_a_command(path: str) -> None:
+    """A YAML block names its file, and a later block takes that file, so that it is loaded and thereby checked."""
+    blocks = blocks_of(_page(path))
+    for number, block in enumerate(blocks):
+        if block.language != "yaml" or not block.is_run:
+            continue
+        name = re.match(r"# (\S+\.yaml)\b", block.text)
+        assert name is not None, f"{path}:{block.line} names no file"
+        later = [each.text for each in blocks[number + 1 :] if each.is_run]
+        assert any(name[1] in text for text in later), f"{path}:{block.line}: nothing takes {name[1]}"
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_interface_lists_every_public_name(module: str) -> None:
+    page = _page("docs/api.md")
+    words = set(re.findall(r"\w+", page))
+    assert not set(importlib.import_module(module).__all__) - words - UNLISTED
+
+
+def test_every_page_has_its_place() -> None:
+    """Each page stands in one list of the index, and each of the four ways into the documentation exists."""
+    index = _page("docs/index.md")
+    trees = "".join(re.findall(r"^```{toctree}\n(.*?)^```", index, re.M | re.S))
+    listed = re.findall(r"^(?:.+<)?(\w+)>?$", trees, re.M)
+    pages = {path.removeprefix("docs/").removesuffix(".md") for path in EVERY_PAGE if path.startswith("docs/")}
+    assert sorted(listed) == sorted(pages - {"index"})
+    assert {"Start", "How to", "Background", "Reference"} <= set(re.findall(r"^:caption: (.+)$", index, re.M))
 
 
 @pytest.mark.parametrize("name", FIGURES)
