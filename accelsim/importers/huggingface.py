@@ -114,6 +114,8 @@ def import_folder(path: Path, name: str, changes: dict[str, Any]) -> Imported:
                 f"{path}: tensor {origin[needed]} makes {needed} of shape {list(arrays[needed].shape)}, and "
                 f"config.json asks for {list(shape)}"
             )
+        if not np.isfinite(arrays[needed]).all():
+            raise OperandError(f"{path}: tensor {origin[needed]} holds numbers that are infinite or none at all")
     unused = tuple(sorted(set(folder.tensors) - folder.used))
     return Imported(
         spec,
@@ -142,7 +144,8 @@ def _open(path: Path) -> _Folder:
     return _Folder(path, family, config, tensors, prefix, sources)
 
 
-def _json(path: Path, name: str) -> dict[str, Any]:
+def _json(path: Path, name: str, holds: type = dict) -> Any:
+    """A file of JSON that holds a mapping, or else a list."""
     file = path / name
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
@@ -150,8 +153,9 @@ def _json(path: Path, name: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: no {name}; a Hugging Face folder has config.json and model.safetensors") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file}: cannot be read as JSON ({error})") from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"{file}: holds a {type(document).__name__}, not a mapping")
+    if not isinstance(document, holds):
+        wanted = "mapping" if holds is dict else "list"
+        raise ConfigError(f"{file}: holds a {type(document).__name__}, not a {wanted}")
     return document
 
 
@@ -203,6 +207,8 @@ def _text(folder: _Folder, name: str, changes: dict[str, Any]) -> TextWorkload:
     sizes = _sizes(folder)
     if folder.family == "distilbert":
         sizes["token_types"] = 0
+    if not isinstance(sizes["positions"], int):
+        raise ConfigError(f"{folder.path / 'config.json'}: max_position_embeddings {sizes['positions']!r} is no number")
     sizes["positions"] -= POSITION_OFFSET.get(folder.family, 0)
     sizes |= {"sequence": min(DEFAULT_SEQUENCE, sizes["positions"])} | _head(folder) | changes
     return _build(TextWorkload, {"kind": "text", "name": name, **sizes, "sources": folder.sources}, folder.path)
@@ -218,8 +224,13 @@ def _head(folder: _Folder) -> dict[str, Any]:
     modules = folder.path / "modules.json"
     if not modules.is_file():
         return {}
-    listed = json.loads(modules.read_text(encoding="utf-8"))
+    listed = _json(folder.path, modules.name, list)
+    if not all(isinstance(stage, dict) for stage in listed):
+        raise ConfigError(f"{modules}: must list stages, each with type and path")
     stages = {str(stage.get("type", "")).rpartition(".")[2]: str(stage.get("path", "")) for stage in listed}
+    unknown = sorted(set(stages) - {"Transformer", "Pooling", "Normalize"})
+    if unknown:  # Dense layers, for one: embeddings without them would be others
+        raise ConfigError(f"{modules}: stage {unknown[0]!r}; allowed: Transformer, Pooling, Normalize")
     found: dict[str, Any] = {"normalise": "Normalize" in stages}
     if "Pooling" in stages:
         modes = _json(folder.path / stages["Pooling"], "config.json")
@@ -259,7 +270,12 @@ def _pixels(folder: _Folder) -> dict[str, Any]:
     plain = {"image_mean": [0.5], "image_std": [0.5]}
     if (folder.path / "preprocessor_config.json").is_file():
         plain |= _json(folder.path, "preprocessor_config.json")
-    mean, deviation = ([float(number) for number in plain[key]] for key in ("image_mean", "image_std"))
+    try:
+        mean, deviation = ([float(number) for number in plain[key]] for key in ("image_mean", "image_std"))
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"{folder.path / 'preprocessor_config.json'}: image_mean and image_std must be lists of numbers"
+        ) from None
     return {"pixel_max": PIXEL_MAX, "pixel_mean": mean, "pixel_std": deviation}
 
 

@@ -12,6 +12,8 @@ from accelsim.importers.huggingface import PICKLED, REFUSED, import_folder
 from accelsim.importers.imported import Array, Imported, sha256, with_fields
 from accelsim.importers.onnx_file import import_onnx
 from accelsim.importers.text_files import SUFFIXES, load_tokenizer, read_text_file, tokenise
+from accelsim.model.build import build_network
+from accelsim.model.graph import Attention
 from accelsim.model.operand_files import array_names, read_arrays
 from accelsim.model.vision import check_images
 
@@ -64,11 +66,19 @@ def import_model(
                 f"{texts[0] if texts else tokenizer}: an ONNX file takes arrays by the names of its inputs (.npz, "
                 ".safetensors), such as token numbers; texts and tokenizers are for Hugging Face folders"
             )
-        return import_onnx(source, called, asked, data or {})
+        return _with_reading(import_onnx(source, called, asked, data or {}))
     found = import_folder(source, called, asked)
     if isinstance(found.workload, VisionWorkload):
-        return _with_images(found, data or {}, asked)
-    return _with_texts(found, data or {}, asked, tokenizer)
+        return _with_reading(_with_images(found, data or {}, asked))
+    return _with_reading(_with_texts(found, data or {}, asked, tokenizer))
+
+
+def _with_reading(found: Imported) -> Imported:
+    """HDP's robust preset as the workload's own, since the literal reading loses more than chance on trained models."""
+    spec: Any = found.workload
+    if not any(isinstance(operation, Attention) for operation in build_network(spec).operations):
+        return found
+    return replace(found, workload=with_fields(spec, {"defaults": {"hdp": {"preset": "robust"}}}))
 
 
 def _with_texts(found: Imported, data: Mapping[str, Path], asked: dict[str, Any], tokenizer: Path | None) -> Imported:
@@ -89,6 +99,8 @@ def _with_texts(found: Imported, data: Mapping[str, Path], asked: dict[str, Any]
         arrays |= {f"{split}_{kind}": array for kind, array in texts.arrays.items()}
         if file.second is not None and not {"labels", "scores"} & set(texts.arrays):
             notes.append(f"{path}: has no label or score to judge pairs of texts by")
+        elif file.labels is not None and "labels" not in texts.arrays:
+            notes.append(f"{path}: its labels are left out, since the model has no classifier of classes to be right")
         if texts.cut:
             notes.append(f"{path}: {texts.cut} of {len(texts.arrays['lengths'])} texts were cut to {limit} tokens")
     tokenizer_file = tokenizer or found.tokenizer

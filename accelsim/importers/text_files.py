@@ -57,7 +57,7 @@ def read_text_file(path: Path) -> TextFile:
     if path.suffix not in SUFFIXES:
         raise OperandError(f"{path}: texts are read from {', '.join(SUFFIXES)} files")
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream:  # spreadsheets begin a file with a mark
             if path.suffix == ".csv":
                 reader = csv.reader(stream)
             else:
@@ -155,7 +155,8 @@ def tokenise(
     Raises
     ------
     OperandError
-        For labels or scores that do not suit the model; the line is named.
+        For labels or scores that do not suit the model, of which the line is named, and for a limit that leaves no room
+        for a text.
     """
     apart = file.second is not None and classes is None
     texts, pairs = _inputs(file, apart)
@@ -164,6 +165,13 @@ def tokenise(
     whole = tokenizer.encode_batch(texts)
     tokenizer.enable_truncation(max_length=limit)
     kept = tokenizer.encode_batch(texts)
+    longest = max(len(each.ids) for each in kept)
+    if longest > limit:  # too short for the marks that the tokenizer adds, it cuts nothing
+        added = tokenizer.num_special_tokens_to_add(file.second is not None and not apart)
+        raise OperandError(
+            f"{file.path}: texts cannot be cut to {limit} tokens, since the tokenizer adds {added} of its own to each; "
+            f"one has {longest}"
+        )
     cut = sum(len(before.ids) > len(after.ids) for before, after in zip(whole, kept, strict=True))
     arrays = _padded(kept)
     if file.labels is not None and classes is not None and classes > 1:

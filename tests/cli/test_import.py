@@ -84,3 +84,23 @@ def test_data_options_are_checked(model, tmp_path, capsys, monkeypatch, data, me
     (tmp_path / "t.json").write_text("{}")
     assert main(["import", str(model), "-o", str(tmp_path / "out"), "--data", data]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_spreadsheets_mark_is_no_part_of_a_column(model, tmp_path):
+    (tmp_path / "t.csv").write_text("text,label\nbad,0\n", encoding="utf-8-sig")
+    assert main(["import", str(model), "-o", str(tmp_path / "out"), "--data", str(tmp_path / "t.csv")]) == 0
+
+
+def test_texts_that_cannot_be_cut_are_refused(model, tmp_path, capsys):
+    (tmp_path / "t.tsv").write_text("text\na good film\n")
+    options = ["--data", str(tmp_path / "t.tsv"), "--sequence", "1"]
+    assert main(["import", str(model), "-o", str(tmp_path / "out"), *options]) == 2
+    assert "cannot be cut to 1 tokens, since the tokenizer adds 2 of its own" in capsys.readouterr().err
+
+
+def test_labels_that_no_classifier_can_meet_are_told(tmp_path, capsys):
+    folder = write_folder(tmp_path / "m", BERT, tensors_of(bert_shapes("", None)))
+    write_tokenizer(folder / "tokenizer.json")
+    (tmp_path / "t.tsv").write_text("text\tlabel\nbad\t0\n")
+    assert main(["import", str(folder), "-o", str(tmp_path / "out"), "--data", str(tmp_path / "t.tsv")]) == 0
+    assert "its labels are left out" in capsys.readouterr().out

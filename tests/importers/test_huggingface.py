@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import accelsim
-from accelsim.config.loader import load_workload
+from accelsim.config.loader import load_config, load_workload
 from accelsim.errors import ConfigError, OperandError, UserError
 from accelsim.importers.imported import save
 from accelsim.importers.source import import_model
@@ -79,6 +79,16 @@ def test_sentence_transformers_folder_says_how_to_pool(tmp_path):
     mode.write_text(json.dumps({"pooling_mode_max_tokens": True}))
     with pytest.raises(ConfigError, match="pooling_mode_max_tokens; allowed: mean or cls"):
         import_model(folder)
+    broken = {
+        "{": "modules.json: cannot be read as JSON",
+        "{}": "holds a dict, not a list",
+        "[1]": "must list stages",
+        '[{"type": "sentence_transformers.models.Dense"}]': "stage 'Dense'; allowed: Transformer",
+    }
+    for text, message in broken.items():
+        (folder / "modules.json").write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            import_model(folder)
 
 
 def test_old_names_of_norms_are_known(tmp_path):
@@ -184,6 +194,8 @@ def test_sources_are_hashed_and_unused_tensors_told(tmp_path):
         ({"config": {"hidden_act": "silu"}}, "hidden_act 'silu'"),
         ({"config": {"position_embedding_type": "relative_key"}}, "position_embedding_type 'relative_key'"),
         ({"config": {"num_attention_heads": 3}}, "hidden .16. is not a multiple of heads .3."),
+        ({"config": {"max_position_embeddings": "12"}}, "max_position_embeddings '12' is no number"),
+        ({"spoil": "bert.encoder.layer.1.output.dense.bias"}, "1.output.dense.bias holds numbers that are infinite"),
         ({"config": {"vocab_size": 21}}, "word_embeddings.weight makes embedding.word of shape .20, 16."),
     ],
 )
@@ -192,8 +204,18 @@ def test_what_does_not_fit_is_named(tmp_path, change, message):
     tensors.pop(change.get("drop", ""), None)
     if "reshape" in change:
         tensors[change["reshape"]] = np.zeros((7, 5)[: tensors[change["reshape"]].ndim], np.float32)
+    if "spoil" in change:
+        tensors[change["spoil"]][3] = np.nan
     with pytest.raises(UserError, match=message):
         import_model(bert(tmp_path / "m", tensors, **change.get("config", {})))
+
+
+def test_imported_models_prune_by_the_robust_preset(tmp_path):
+    path = save(import_model(bert(tmp_path / "m")), tmp_path / "out")
+    found = load_workload(path).defaults.hdp
+    assert (found.preset, found.importance, found.center_keys) == ("robust", "signed", "dynamic")
+    literal = load_config("edge_hdp", path, scheme="hdp", sets=["hdp.preset=paper"]).hdp
+    assert (literal.importance, literal.center_keys, literal.pruned_score) == ("absolute", "none", "excluded")
 
 
 def test_pickles_are_refused(tmp_path):
