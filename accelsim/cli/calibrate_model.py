@@ -144,7 +144,12 @@ def _notes(found: "Calibrated") -> list[str]:
         notes.append(f"Change on the test split: {change:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}.")
     if found.held is not None:
         verdict = "keeps the budget" if found.held else "exceeds the budget"
-        notes.append(f"On the test split, whose inputs took no part in the choice, it {verdict}.")
+        notes.append(f"On the test split, whose inputs took no part in the choice, its {found.metric} {verdict}.")
+        lost = 0.0 if found.checked is None else found.checked.verdict.loss
+        if found.held and lost > found.budget:
+            notes.append(
+                f"Counted as in the choice, by answers wrong or short of margin, {output.percent(lost)} is lost."
+            )
     return notes
 
 

@@ -205,3 +205,24 @@ def test_command_writes_and_reports(capsys: pytest.CaptureFixture[str], tmp_path
     assert capsys.readouterr().out.startswith("{")
     assert out.read_text() == written
     assert load_config("edge_hdp", out, scheme="hdp").hdp.rho_b
+
+
+def test_margins_that_the_check_loses_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    given = [
+        "calibrate",
+        MODEL,
+        "--budget",
+        "1%",
+        "--inputs",
+        "5",
+        "--evaluations",
+        "3",
+        "-o",
+        str(tmp_path / "x.yaml"),
+    ]
+    assert main(given) == 0
+    printed = capsys.readouterr().out
+    assert "its accuracy keeps the budget" in printed
+    assert "Counted as in the choice, by answers wrong or short of margin, 20 % is lost." in printed
+    assert main([*given, "--keep-margin", "0"]) == 0
+    assert "short of margin" not in capsys.readouterr().out
