@@ -1,6 +1,6 @@
 """A user's arrays as the data of an imported graph."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,42 @@ from typing import Any
 import numpy as np
 
 from accelsim.config.graph_workload import GraphWorkload
+from accelsim.errors import OperandError
 from accelsim.importers.imported import Array, Imported, sha256, with_fields
 from accelsim.model.graph_data import check_answers, checked_data, named_arrays
 from accelsim.model.graph_model import network_on
+from accelsim.pruning.weight_files import read_tensors
 
 ANSWERS = ("labels", "scores")
+_IMAGES = "images"
+"""What pixels may be called, whatever the graph calls them."""
+
+
+def read_data_files(files: Mapping[str, Path], inputs: Collection[str]) -> dict[str, dict[str, Array]]:
+    """Arrays of a user's files, by split.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        By split.
+    inputs : collection of str
+        Names of the graph's inputs.
+
+    Raises
+    ------
+    OperandError
+        For a file that cannot be read, or an array of an input, of labels or scores that does not hold numbers.
+    """
+    found = {}
+    for split, file in files.items():
+        found[split], others = read_tensors(file)
+        wanted = {*inputs, *ANSWERS, _IMAGES}
+        unfit = [name for name in others if name in wanted or name.removeprefix(f"{split}_") in wanted]
+        if unfit:
+            raise OperandError(
+                f"{file}: array {unfit[0]} holds something else than real numbers; truth values are written as 0 and 1"
+            )
+    return found
 
 
 def with_arrays(
@@ -67,7 +98,7 @@ def _renamed(
     wanted = {**inputs, **dict(zip(ANSWERS, ANSWERS, strict=True))}
     images = [name for name, tensor in spec.inputs.items() if tensor.image is not None]
     if len(images) == 1:
-        wanted.setdefault("images", images[0])
+        wanted.setdefault(_IMAGES, images[0])
     found: dict[str, Array] = {}
     for given, ours in wanted.items():
         for name in (f"{split}_{given}", given):
@@ -77,8 +108,6 @@ def _renamed(
 
 
 def _items_first(name: str, array: Array, spec: GraphWorkload, swapped: bool) -> Array:
-    if array.dtype.kind == "b":
-        array = array.astype(np.int64)
     return (
         np.ascontiguousarray(np.swapaxes(array, 0, 1)) if swapped and name in spec.inputs and array.ndim > 1 else array
     )

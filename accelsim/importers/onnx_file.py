@@ -12,13 +12,12 @@ from accelsim.errors import ConfigError, OperandError, UserError
 from accelsim.importers.imported import Imported
 from accelsim.importers.onnx_attention import moved
 from accelsim.importers.onnx_check import check_against_graph
-from accelsim.importers.onnx_data import with_arrays
+from accelsim.importers.onnx_data import read_data_files, with_arrays
 from accelsim.importers.onnx_evaluate import evaluate
 from accelsim.importers.onnx_nodes import MOVES, SUPPORTED, node_value
 from accelsim.importers.onnx_steps import listed_workload
 from accelsim.importers.onnx_values import Array, Constant, Formula, Probed, Scores, Unknown, Value, View
 from accelsim.importers.onnx_walk import Walk, input_view
-from accelsim.pruning.weight_files import read_tensors
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -70,7 +69,7 @@ def import_onnx(path: Path, name: str, changes: dict[str, Any], data: Mapping[st
         raise ConfigError(f"{path}: {', '.join(unfit)} cannot be asked of an ONNX file, which says it itself")
     model = _load(path)
     trained = ("dropout of training was left out",) if _without_training(model) else ()
-    arrays = {split: read_tensors(file)[0] for split, file in data.items()}
+    arrays = read_data_files(data, [info.name for info in model.graph.input])
     asked = changes.get("sequence")
     sequences = [asked or _tokens(model.graph, arrays, axis) or DEFAULT_SEQUENCE for axis in (1, 0)]
     walk, failures = _walked(model, Extents(sequences[0]), swapped=False)

@@ -12,7 +12,7 @@ from accelsim.errors import OperandError
 from accelsim.model.drawing import describe_operands, draw_operands
 from accelsim.model.graph import Attention, Elementwise, Gemm, Network
 from accelsim.model.operand_files import array_names, read_arrays
-from accelsim.model.operand_set import OperandSet, to_format
+from accelsim.model.operand_set import OperandSet, check_finite, to_format
 from accelsim.model.vision import cut_patches, load_weights
 
 Array = NDArray[Any]
@@ -121,6 +121,7 @@ def checked_data(workload: GraphWorkload, path: str, stored: Mapping[str, tuple[
 
 def _checked(name: str, array: Array, tensor: GraphInput) -> Array:
     """An input of all items, whole numbers within their bound and images with the extents that they need."""
+    check_finite(name, array)
     if tensor.image is not None:
         if list(array.shape[1:]) != tensor.image:
             channels, height, width = tensor.image

@@ -45,10 +45,10 @@ def to_format(name: str, values: Array, dtype: str) -> Array:
     OperandError
         Naming the array and the first index whose value is not finite, or exceeds the format's range.
     """
-    _check_finite(name, values, "")
+    check_finite(name, values)
     rounded = round_to_format(values, dtype)
     if dtype != "int8":
-        _check_finite(name, rounded, f" in {dtype}: {_range_text(dtype)}", values)
+        check_finite(name, rounded, f" in {dtype}: {_range_text(dtype)}", values)
     return rounded
 
 
@@ -56,7 +56,14 @@ def _range_text(dtype: str) -> str:
     return "its largest value is 65504" if dtype == "fp16" else "its range is that of float32, about 3.4e38"
 
 
-def _check_finite(name: str, values: Array, where: str, original: Array | None = None) -> None:
+def check_finite(name: str, values: Array, where: str = "", original: Array | None = None) -> None:
+    """Refuse values that are none, or that became none in a format (`where`) that cannot hold the original ones.
+
+    Raises
+    ------
+    OperandError
+        Naming the first index.
+    """
     finite = np.isfinite(values)
     if finite.all():
         return

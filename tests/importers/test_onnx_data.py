@@ -100,6 +100,7 @@ def test_inputs_of_a_run_may_come_from_another_file(workload, tmp_path):
 
 
 WRONG = {
+    "mask": ({"attention_mask": np.ones((4, TOKENS), np.bool_)}, "attention_mask holds something else"),
     "missing": ({"ids": None}, r"no array test_ids; splits in the file: none"),
     "labels": ({"labels": np.asarray([0, 1, 3, 0])}, r"labels\[2\] is 3; allowed: whole numbers from 0 to 2"),
     "word": ({"ids": np.full((4, TOKENS), WORDS)}, r"ids\[0, 0\] is 20; allowed: whole numbers from 0 to 19"),
@@ -115,6 +116,15 @@ def test_data_that_do_not_fit_the_graph_are_named_before_anything_is_written(tmp
     np.savez(tmp_path / "d.npz", **{name: array for name, array in stored.items() if array is not None})
     with pytest.raises(OperandError, match=message):
         import_model(written(model, tmp_path), data={"test": tmp_path / "d.npz"})
+
+
+def test_inputs_that_are_not_finite_are_named_before_anything_is_written(tmp_path):
+    graph, x = Graph(), np.zeros((4, HIDDEN), np.float32)
+    x[2, 1] = np.nan
+    np.savez(tmp_path / "d.npz", x=x)
+    path = written(graph.model([floats(ITEMS, HIDDEN)], graph.linear("x", CLASSES)), tmp_path)
+    with pytest.raises(OperandError, match=r"x\[2, 1\] is nan; operands must be finite"):
+        import_model(path, data={"test": tmp_path / "d.npz"})
 
 
 def test_texts_and_tokenizers_are_for_folders(tmp_path):
