@@ -220,8 +220,8 @@ longer = last["hdp"].value("latency_us") - last["dense"].value("latency_us")
 assert latency_parts(last["hdp"])["transfer"] > longer
 
 # %% [markdown]
-# On an A100 the picture is another: its attention is fast and the link is long. From batches of four on HDP is slower than
-# dense, in the largest by less than its transfers take, and tile-wise weights alone are best.
+# On an A100 the picture is another: its attention is fast and the link is long. From batches of four on HDP is slower
+# than dense, in the largest by less than its transfers take, and tile-wise weights alone are best.
 #
 # ## Serving: the 95th percentile
 #
