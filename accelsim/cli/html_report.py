@@ -54,6 +54,8 @@ def _page(folder: Path, title: str | None) -> str:
     from accelsim.results.saved import is_sweep, load_results
     from accelsim.show.report import DOCUMENTS, comparison_report, document_report, run_report, sweep_report
 
+    if folder.is_file():
+        raise ResultError(f"{folder} is a file; name the folder that a command saved to with --out")
     if is_sweep(folder):
         from accelsim.explore.sweep import read_results
 
@@ -63,7 +65,11 @@ def _page(folder: Path, title: str | None) -> str:
         return sweep_report(run.name, run.axes, run.to_frame(), _document(folder / "sweep.json"), title)
     kind = next((name for name in DOCUMENTS if (folder / f"{name}.json").is_file()), None)
     if kind is not None:
-        return document_report(kind, _verified(folder, kind), title)
+        document = _verified(folder, kind)
+        try:
+            return document_report(kind, document, title)
+        except KeyError as error:  # only of a folder without hashes, in which anyone may have written
+            raise ResultError(f"{folder / kind}.json: lacks {error}; run accelsim {kind} again") from error
     _refuse_others(folder)
     results = load_results(folder)
     found = _comparison(folder)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from accelsim.show.report import comparison_report, run_report, sweep_report
+from accelsim.show.report import comparison_report, document_report, run_report, sweep_report
 from tests.results.examples import comparison, example
-from tests.show.test_report import points
+from tests.show.test_report import attention_document, points, tune_document
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -54,6 +54,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written = {
         "run": run_report(example("hdp")),
         "comparison": comparison_report(results, compared.document()),
+        "tune": document_report("tune", tune_document("latency_us", "energy_uj")),
+        "attention": document_report("attention", attention_document()),
         "sweep": sweep_report("some", axes, points(1000), {"workload": "bert", "hardware": "v100"}),
     }
     for name, page in written.items():
@@ -70,7 +72,7 @@ def show(browser: Any, path: Path, width: int = 1280) -> None:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", ["run", "comparison", "sweep"])
+@pytest.mark.parametrize("name", ["run", "comparison", "sweep", "tune", "attention"])
 def test_pages_load_without_an_error_and_fit(browser: Any, pages: Path, name: str, width: int) -> None:
     show(browser, pages / f"{name}.html", width)
     assert browser.get_log("browser") == []

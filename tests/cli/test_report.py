@@ -104,6 +104,8 @@ def test_the_page_lies_here_unless_told_otherwise(
         (["DAMAGED"], "the folder is damaged, so run again"),
         (["BROKEN"], "cannot be read as a sweep"),
         (["OTHER"], "OTHER was saved by accelsim breakeven, which has no page"),
+        (["FILE"], "FILE is a file; name the folder"),
+        (["TORN"], "tune.json: lacks 'objectives'; run accelsim tune again"),
         (["BEGUN"], "BEGUN holds a search that has not ended"),
     ],
 )
@@ -123,6 +125,9 @@ def test_mistakes_are_told(
     (tmp_path / "EMPTY").mkdir()
     (tmp_path / "BROKEN").mkdir()
     (tmp_path / "BEGUN" / "evaluations").mkdir(parents=True)
+    (tmp_path / "FILE").touch()
+    (tmp_path / "TORN").mkdir()
+    (tmp_path / "TORN" / "tune.json").write_text('{"schema_version": 1}')
     write_folder(tmp_path / "OTHER", {"breakeven.json": b"{}"})
     (tmp_path / "BROKEN" / "points.sqlite").write_bytes(b"no database, but long enough to look like a file of one")
     (run,) = (folders / "run").iterdir()
