@@ -121,6 +121,13 @@ def test_mistakes_are_told(words: list[str], message: str, capsys: pytest.Captur
     assert printed.out == ""
 
 
+def test_lengths_of_what_has_none_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "t4", "gemm_1024", "--no-values", "--requests", "3000", "--lengths", "5"]) == 2
+    printed = capsys.readouterr()
+    assert "lengths mean nothing to gemm_1024" in printed.err
+    assert printed.out == ""
+
+
 def test_an_interrupt_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -111,6 +111,22 @@ def test_names_are_axes_too(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("part", ["grid", "zip"])
+def test_what_is_an_axis_need_not_be_said_twice(tmp_path: Path, part: str) -> None:
+    text = f"kind: sweep\nvalues: false\n{part}:\n  hardware: [t4, v100_pcie]\n  workload: [gemm_4096, gemm_1024]\n"
+    axes = read_sweep(written(tmp_path, text))
+    found = [make_point(axes, values).config() for values in axes.settings()]
+    assert {config.hardware.name for config in found} == {"t4", "v100_pcie"}
+    assert {config.workload.name for config in found} == {"gemm_4096", "gemm_1024"}
+
+
+def test_what_no_axis_names_must_be_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="missing key 'workload'"):
+        read_sweep(written(tmp_path, "kind: sweep\ngrid: {hardware: [t4]}\n"))
+    with pytest.raises(ConfigError, match=r"tiles.yaml:3: grid.hardware: is empty"):
+        read_sweep(written(tmp_path, "kind: sweep\nworkload: gemm_1024\ngrid: {hardware: []}\nhardware: t4\n"))
+
+
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     written(tmp_path / "sub", "kind: gemm\nm: 3\nn: 4\nk: 5\n", "mine.yaml")

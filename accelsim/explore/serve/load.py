@@ -264,7 +264,7 @@ def traffic_of(
     Raises
     ------
     UserError
-        When a trace cannot be read, or a request is too long.
+        When a trace cannot be read, a request is too long, or lengths are named that the workload does not have.
     """
     if demand.trace is not None:
         traffic = first_requests(read_trace(demand.trace), demand.requests)
@@ -274,6 +274,8 @@ def traffic_of(
             lengths = Lengths(tuple(range(1, batching.buckets[-1] + 1)))
         traffic = drawn(demand.arrivals, requests or demand.requests or DEFAULT_REQUESTS, seed, lengths)
     own = None if request is None else getattr(request.workload, "sequence", None)
+    if request is not None and own is None and demand.lengths is not None:
+        raise ConfigError(f"lengths mean nothing to {request.workload.name}, whose inputs are all of one size")
     if not batching.buckets and own is not None:
         Batching(buckets=(own,)).bucket_of(traffic.lengths)
     batching.bucket_of(traffic.lengths)

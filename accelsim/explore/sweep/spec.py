@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from accelsim.config.base import Spec
 from accelsim.config.names import looks_like_path
@@ -31,9 +31,9 @@ class SweepSpec(Spec):
     name: str = ""
     description: str = ""
     hardware: str
-    """Name or path, as for `accelsim run`."""
+    """Name or path, as for `accelsim run`; may be left out where it is an axis."""
     workload: str
-    """Name or path, as for `accelsim run`."""
+    """Likewise."""
     scheme: SchemeName = "dense"
     """As for `accelsim run`."""
     values: bool = True
@@ -50,6 +50,20 @@ class SweepSpec(Spec):
     """For each path (as in ``--set``, or one of `NAMES`) the values that it takes."""
     zip: dict[str, Any] = {}
     """Likewise; all are of one length."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_axes(cls, given: Any) -> Any:
+        """An axis over machines or workloads need not be said a second time: its first value stands for it."""
+        if not isinstance(given, dict):
+            return given
+        taken = dict(given)
+        for part in (given.get("grid"), given.get("zip")):
+            for name in ("hardware", "workload"):
+                values = part.get(name) if isinstance(part, dict) else None
+                if isinstance(values, list) and values:
+                    taken.setdefault(name, values[0])
+        return taken
 
 
 @dataclass(frozen=True)
