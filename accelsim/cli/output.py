@@ -21,7 +21,16 @@ class Column:
 
 
 def message(text: str) -> None:
-    """A plain line on standard error."""
+    """A plain line on standard error; on a terminal folded at spaces, since names that are allowed may be many."""
+    if sys.stderr.isatty():
+        import shutil
+        import textwrap
+
+        width = shutil.get_terminal_size().columns
+        text = "\n".join(
+            textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+            for line in text.splitlines()
+        )
     typer.echo(text, err=True)
 
 

@@ -110,7 +110,9 @@ def _read(path: Path, modified: int, size: int) -> Document:
     return read_document(path)
 
 
-def open_document(kind: str, name_or_path: str | os.PathLike[str], base: Path | None = None) -> Document:
+def open_document(
+    kind: str, name_or_path: str | os.PathLike[str], base: Path | None = None, offered: Sequence[str] = ()
+) -> Document:
     """Read a file by name or path, with what it extends.
 
     Parameters
@@ -121,13 +123,15 @@ def open_document(kind: str, name_or_path: str | os.PathLike[str], base: Path | 
         See `accelsim.config.names.find`.
     base : Path, optional
         Folder to which a path is relative.
+    offered : sequence of str
+        Folders whose names are offered where there is no such file; all below `kind` when left out.
 
     Raises
     ------
     ConfigError
         No such file, no YAML, or a circle of ``extends``.
     """
-    return _open_file(kind, find(kind, name_or_path, base), ())
+    return _open_file(kind, find(kind, name_or_path, base, offered), ())
 
 
 def _open_file(kind: str, path: Path, chain: tuple[Path, ...]) -> Document:

@@ -69,6 +69,9 @@ _WORKLOADS: dict[str, type[BaseModel]] = {
     "graph": GraphWorkload,
 }
 _WORKLOAD_SPECS = tuple(_WORKLOADS.values())
+_MACHINE_FOLDERS, _WORKLOAD_FOLDERS = ("gpus", "systems"), ("gemm", "models")
+"""Folders whose names a mistyped machine or workload can have meant."""
+
 _PARTS = {"gpu": "gpu", "attention_unit": "attention_unit"}
 """Keys of a system that may be a name or a path, and the kind that they refer to."""
 
@@ -303,7 +306,7 @@ def _hardware(hardware: NameOrPath | System | Gpu, assignments: list[Assignment]
     if isinstance(hardware, System | Gpu):
         document = _as_document(hardware, f"hardware given as {type(hardware).__name__}")
     elif isinstance(hardware, str | os.PathLike):
-        document = open_document("hwconfigs", hardware)
+        document = open_document("hwconfigs", hardware, offered=_MACHINE_FOLDERS)
     else:
         raise ConfigError(f"hardware: needs a name, a path, a System or a Gpu, not {type(hardware).__name__}")
     alone = kind_of(document, ("system", "gpu"), "hardware") == "gpu"
@@ -367,7 +370,7 @@ def _workload(workload: "NameOrPath | Workload", assignments: list[Assignment]) 
             return workload
         document = _as_document(workload, f"workload given as {type(workload).__name__}")
     elif isinstance(workload, str | os.PathLike):
-        document = open_document("workloads", workload)
+        document = open_document("workloads", workload, offered=_WORKLOAD_FOLDERS)
     else:
         raise ConfigError(f"workload: needs a name, a path or a workload spec, not {type(workload).__name__}")
     for assignment in assignments:

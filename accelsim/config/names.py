@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -102,7 +102,9 @@ def looks_like_path(text: str) -> bool:
     return "/" in text or os.sep in text or text.endswith(_SUFFIXES)
 
 
-def find(kind: str, name_or_path: str | os.PathLike[str], base: Path | None = None) -> Path:
+def find(
+    kind: str, name_or_path: str | os.PathLike[str], base: Path | None = None, offered: Sequence[str] = ()
+) -> Path:
     """The file that a name or a path means.
 
     Parameters
@@ -113,6 +115,8 @@ def find(kind: str, name_or_path: str | os.PathLike[str], base: Path | None = No
         A built-in name (``t4``, or with its folder ``gpus/t4``) or a path.
     base : Path, optional
         Folder to which a path is relative; the working directory when left out.
+    offered : sequence of str
+        Folders whose names the message offers, where not all below `kind` would do.
 
     Raises
     ------
@@ -134,4 +138,5 @@ def find(kind: str, name_or_path: str | os.PathLike[str], base: Path | None = No
     if path.is_dir():
         raise ConfigError(f"{text!r} is a folder; give a YAML file or a name; {near(text, known)}")
     what = "no file" if looks_like_path(text) else "unknown name"
-    raise ConfigError(f"{what} {text!r}; {near(Path(text).stem, known)}")
+    meant = [name for part in offered for name in available(part)] or known
+    raise ConfigError(f"{what} {text!r}; {near(Path(text).stem, meant)}")

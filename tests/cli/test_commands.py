@@ -198,6 +198,22 @@ def test_the_users_mistakes(capsys: pytest.CaptureFixture[str], words: list[str]
     assert "Traceback" not in captured.err
 
 
+@pytest.mark.parametrize(
+    ("words", "offered", "left_out"),
+    [
+        (["run", "v100_pci", "gemm_1024"], {"v100_pcie", "a100_hdp"}, {"cublas_volta", "gpu_7nm", "hdp_edge"}),
+        (["workload", "show", "gemm_1025"], {"gemm_1024", "digits_vit"}, {"tile_sizes", "tune_gemm", "vgg16_stages"}),
+    ],
+)
+def test_only_names_that_would_do_are_offered(
+    capsys: pytest.CaptureFixture[str], words: list[str], offered: set[str], left_out: set[str]
+) -> None:
+    assert main(words) == 2
+    told = set(capsys.readouterr().err.partition("allowed: ")[2].replace(",", "").split())
+    assert offered <= told
+    assert not left_out & told
+
+
 def test_an_error_of_the_run_is_the_users(steps: Steps, capsys: pytest.CaptureFixture[str]) -> None:
     steps.raises = UserError("tile too large")
     assert main(["run", "a", "b", "--json"]) == 2

@@ -71,6 +71,21 @@ def test_notes_are_folded_at_spaces(terminal: Callable[[int], None], capsys: pyt
     ]
 
 
+def test_messages_are_folded_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "error: unknown machine 'v100'; did you mean 'v100_pcie'?\nerror: another one"
+    output.message(text)
+    assert capsys.readouterr().err == text + "\n"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    output.message(text)
+    lines = capsys.readouterr().err.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert [line.startswith("  ") for line in lines] == [False, True, False]
+    assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+
+
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
 def test_no_colour_means_no_escape_codes(
     terminal: Callable[[int], None],

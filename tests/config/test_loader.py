@@ -82,7 +82,7 @@ def test_unknown_names_list_what_there_is() -> None:
     with pytest.raises(ConfigError) as error:
         load_hardware("a100_sxm4_80g")
     assert "did you mean 'a100_sxm4_80gb'" in message(error)
-    assert "hdp_server" in message(error)
+    assert "a100_hdp" in message(error)
     with pytest.raises(ConfigError, match=r"unknown name 'a100'.* or 'a100_sxm4_80gb'"):  # all that begin so
         load_hardware("a100")
     with pytest.raises(ConfigError, match=r"no file 'nowhere/t4.yaml'; did you mean 't4'"):
