@@ -78,22 +78,25 @@ def study_figure(points: pd.DataFrame, dense: float, measure: str = "accuracy") 
         raise ValueError("the study has no points, so there is nothing to draw")
     with style():
         figure = new_figure(4.8 * len(axes), 3.3)
+        least = -1.0 if measure == "spearman" else 0.0
         for panel, axis in zip(figure.subplots(1, len(axes), squeeze=False)[0], axes, strict=True):
-            _draw_methods(panel, points[points["axis"] == axis], axis, dense)
+            _draw_methods(panel, points[points["axis"] == axis], axis, dense, least)
             panel.set_ylabel("rank correlation (hundredths)" if measure == "spearman" else f"{measure} (%)")
     return figure
 
 
-def _draw_methods(axes: "Axes", points: pd.DataFrame, axis: str, dense: float) -> None:
+def _draw_methods(axes: "Axes", points: pd.DataFrame, axis: str, dense: float, least: float) -> None:
+    """Scores of one panel; no bar goes beyond `least` or 1, as the interval of a difference may."""
     share, title = _AXES[axis]
     axes.axhline(100 * dense, color=DARK, linewidth=0.9, label="dense")
     for method, some in points.groupby("method", sort=False):
         colour, marker, line = _LOOKS.get(str(method), (PALETTE[-1], "X", "-"))
         some = some.sort_values(share)
-        score = 100 * some["score"].to_numpy()
+        score = some["score"].to_numpy(dtype=float)
         ends = np.stack([some["loss_high"] - some["loss"], some["loss"] - some["loss_low"]])
+        ends = np.clip(ends, 0, [score - least, 1 - score])
         axes.errorbar(
-            100 * some[share].to_numpy(), score, yerr=np.maximum(100 * ends, 0), color=colour, marker=marker,
+            100 * some[share].to_numpy(), 100 * score, yerr=100 * ends, color=colour, marker=marker,
             linestyle=line, markersize=5, linewidth=1.2, elinewidth=0.7, capsize=2,
             label=label_of(str(method)),
         )  # fmt: skip

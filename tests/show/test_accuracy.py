@@ -32,6 +32,15 @@ def test_a_panel_for_each_axis_and_a_line_for_each_method() -> None:
     assert study_figure(only, 0.95, "agreement").axes[0].get_ylabel() == "agreement (%)"
 
 
+def test_no_bar_goes_beyond_a_hundred_percent() -> None:
+    points = _points().assign(score=0.98, loss=0.0, loss_low=-0.2, loss_high=0.1)
+    for measure, dense in (("accuracy", 0.98), ("spearman", 0.98)):
+        (bars,) = study_figure(points, dense, measure).axes[1].containers[0].lines[2]  # type: ignore[attr-defined]
+        ends = np.concatenate([segment[:, 1] for segment in bars.get_segments()])
+        assert ends.max() == pytest.approx(100)
+        assert ends.min() == pytest.approx(88)
+
+
 def test_without_points_there_is_nothing_to_draw() -> None:
     assert study_files(pd.DataFrame(), 0.9) == {}
     with pytest.raises(ValueError, match="nothing to draw"):
