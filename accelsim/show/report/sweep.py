@@ -192,5 +192,5 @@ def _provenance(identity: Mapping[str, Any]) -> Section:
     if not identity:
         return Section("config", "Config and provenance", [Note(["The folder does not say what the sweep is of."])])
     text = json.dumps(identity, indent=2, ensure_ascii=False)
-    lead = "What the sweep is of. Hashes are of configs that name all files between them; the same sweep resumes in its folder."
+    lead = "What the sweep is of. Hashes are of configs, each of a machine and a workload; it resumes in its folder."
     return Section("config", "Config and provenance", [Code(text)], lead)
