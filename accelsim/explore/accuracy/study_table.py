@@ -173,7 +173,7 @@ class Study:
         notes = [
             f"Thresholds were solved on {self.calibration_items} inputs of split {self.calibration}. Points lost: to "
             f"dense attention; intervals of 95 % by a paired bootstrap over {drawn}. Beyond random and beyond cascade: "
-            "points more than that method at the same ratio."
+            "points more than that method at the ratio asked."
         ]
         if self.wanted is not None:
             notes.append(

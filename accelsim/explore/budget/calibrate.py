@@ -178,11 +178,12 @@ def calibrate(
     if test_split == split:
         raise UserError(f"split {split} cannot be both what settings are chosen on and what they are checked on")
 
-    def inputs(name: str) -> Inputs:
-        return Inputs(hardware, workload, name, data, count, tuple(sets), engine, judge, keep_margin, seed)
+    def inputs(name: str, judged: str) -> Inputs:
+        return Inputs(hardware, workload, name, data, count, tuple(sets), engine, judged, keep_margin, seed)
 
-    calibration = inputs(split)
-    test = None if test_split is None else inputs(test_split)
+    calibration = inputs(split, judge)
+    # Judged alike, also where one split has labels and the other has none: the two are set side by side.
+    test = None if test_split is None else inputs(test_split, calibration.judge.name)
     search = Search(calibration, budget, objective, evaluations, progress)
     chosen = choose(search, schemes)
     checked = None if test is None else test.evaluate(chosen.setting, costs=True)

@@ -139,6 +139,10 @@ def test_outputs_are_compared_with_dense_ones_where_there_are_no_labels(tmp_path
     np.savez(tmp_path / "images.npz", **images)
     found = calibrate(MODEL, budget=0.2, data=tmp_path / "images.npz", evaluations=4)
     assert (found.judge, found.metric) == ("top1", "top-1 agreement")
+    np.savez(tmp_path / "half.npz", **images, test_labels=np.zeros(8, np.int64))
+    half = calibrate(MODEL, budget=0.2, data=tmp_path / "half.npz", evaluations=4)
+    assert half.test is not None
+    assert half.test.judge.metric == half.metric == "top-1 agreement"
     cosine = calibrate(MODEL, budget=0.2, data=tmp_path / "images.npz", evaluations=4, judge="cosine")
     assert cosine.chosen.verdict.loss <= 0.2
     assert cosine.interval is None
