@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from accelsim.config.names import looks_like_path
+from accelsim.config.names import built_in, looks_like_path
 from accelsim.explore.sweep import Record
 from accelsim.explore.sweep.spec import NAMES
 from accelsim.explore.tune.spec import Tune
@@ -34,7 +34,8 @@ def best_yaml(tune: Tune, settings: Record, folder: Path, source: str, command: 
         That runs it, from `best_command`.
     """
     name = str(settings.get("workload", tune.spec.workload))
-    document = CommentedMap({"extends": _relative(tune.sweep.located(name), folder), "name": f"{tune.name}_tuned"})
+    extended = _relative("workloads", tune.sweep.located(name), folder)
+    document = CommentedMap({"extends": extended, "name": f"{tune.name}_tuned"})
     defaults: dict[str, Any] = {}
     for path, value in settings.items():
         root, _, rest = path.partition(".")
@@ -55,7 +56,7 @@ def best_yaml(tune: Tune, settings: Record, folder: Path, source: str, command: 
 
 
 def best_command(tune: Tune, settings: Record, workload: str | None = None) -> str:
-    """`accelsim run` with a setting.
+    """`accelsim run` with a setting, as it is called from the working directory.
 
     Parameters
     ----------
@@ -68,7 +69,11 @@ def best_command(tune: Tune, settings: Record, workload: str | None = None) -> s
     names = {name: settings.get(name, getattr(spec, name)) for name in NAMES}
     if tune.judged_by_accuracy:
         names["values"] = True
-    words = ["accelsim", "run", str(names["hardware"]), workload or str(names["workload"])]
+    hardware, load = (
+        _relative(kind, tune.sweep.located(str(names[name])), Path.cwd())
+        for name, kind in (("hardware", "hwconfigs"), ("workload", "workloads"))
+    )
+    words = ["accelsim", "run", hardware, workload or load]
     for name, default in (("scheme", "dense"), ("engine", "events"), ("seed", 0), ("sparsity", None)):
         if names[name] != default:
             words += [f"--{name}", str(names[name])]
@@ -90,9 +95,11 @@ def _commented(defaults: dict[str, Any]) -> CommentedMap:
     return CommentedMap({section: CommentedMap(options) for section, options in defaults.items()})
 
 
-def _relative(workload: str, folder: Path) -> str:
-    """A built-in name as it is, a path as seen from the folder of the new file."""
-    if not looks_like_path(workload) and not Path(workload).exists():
-        return workload
-    path = os.path.relpath(Path(workload).expanduser().resolve(), folder.resolve())
-    return path if looks_like_path(path) else f".{os.sep}{path}"
+def _relative(kind: str, name: str, folder: Path) -> str:
+    """A built-in name as it is, which comes before a file or folder that is called alike; a path as seen from a
+    folder."""
+    path = Path(name).expanduser()
+    if not path.is_file() or (not looks_like_path(name) and name in built_in(kind)):
+        return name
+    seen = os.path.relpath(path.resolve(), folder.resolve())
+    return seen if looks_like_path(seen) else f".{os.sep}{seen}"
