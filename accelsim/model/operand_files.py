@@ -125,11 +125,15 @@ def _description(path: str | Path, arrays: str) -> str:
     return f"{arrays} of {Path(path).name}"
 
 
+_TEXTS = (".csv", ".tsv", ".txt")
+
+
 def _archived(path: str | Path, stream: BinaryIO, names: tuple[str, ...] | None) -> dict[str, Array]:
     try:
         file = np.load(stream, allow_pickle=False)
     except (ValueError, EOFError, zipfile.BadZipFile):
-        raise OperandError(f"{path}: not a .npz file, or damaged; numpy.savez writes them") from None
+        ways = "accelsim import --data makes one of texts" if Path(path).suffix in _TEXTS else "numpy.savez writes them"
+        raise OperandError(f"{path}: not a .npz file, or damaged; {ways}") from None
     if not isinstance(file, np.lib.npyio.NpzFile):
         raise OperandError(f"{path}: holds a single array; a .npz of named arrays is needed (numpy.savez)")
     return {name: _numbers(path, name, file) for name in (file.files if names is None else names)}

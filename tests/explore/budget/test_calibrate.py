@@ -230,3 +230,9 @@ def test_margins_that_the_check_loses_are_told(capsys: pytest.CaptureFixture[str
     assert "Counted as in the choice, by answers wrong or short of margin, 20 % is lost." in printed
     assert main([*given, "--keep-margin", "0"]) == 0
     assert "short of margin" not in capsys.readouterr().out
+
+
+def test_texts_in_place_of_arrays_are_told_how_they_become_arrays(tmp_path: Path) -> None:
+    (tmp_path / "texts.csv").write_text("text,label\nbad,0\n")
+    with pytest.raises(UserError, match=r"texts\.csv: not a \.npz file.*accelsim import --data"):
+        calibrate(MODEL, budget=0.2, data=tmp_path / "texts.csv")
