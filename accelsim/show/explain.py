@@ -46,6 +46,8 @@ _UNIT = "attention_unit"
 _WIDTH = 0.66
 
 
+_LEAST = 1e-5
+"""Share of the latency below which a loss is only what rounding made, and is left out."""
 _NOTHING = 1e-3
 """Share of the longest bar below which a step is not told as a number."""
 
@@ -76,12 +78,12 @@ def loss_waterfall(explanation: Explanation, axes: "Axes | None" = None) -> "Axe
     found = explanation.losses
     if found is None:
         raise ValueError(f"{explanation.result.scheme} has no baseline, so no losses")
-    rows = found.rows()
-    names = ["dense", "ideal", *(str(row["loss"]) for row in rows), "actual"]
-    times = np.array([found.dense_ps, found.ideal_ps, *found.losses.values(), found.actual_ps]) / PS_PER_US
-    before = found.ideal_ps + np.cumsum([0, *found.losses.values()])[:-1]
+    losses = {name: time for name, time in found.losses.items() if abs(time) >= _LEAST * found.actual_ps}
+    names = ["dense", "ideal", *losses, "actual"]
+    times = np.array([found.dense_ps, found.ideal_ps, *losses.values(), found.actual_ps]) / PS_PER_US
+    before = found.ideal_ps + np.cumsum([0, *losses.values()])[:-1]
     bottoms = np.array([0, 0, *before, 0]) / PS_PER_US
-    steps = [VERMILLION if time > 0 else GREEN for time in found.losses.values()]
+    steps = [VERMILLION if time > 0 else GREEN for time in losses.values()]
     with style():
         axes = axes_or_new(axes, len(names))
         places = np.arange(len(names))

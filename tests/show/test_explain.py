@@ -35,6 +35,15 @@ def test_steps_lead_from_ideal_to_actual() -> None:
     assert bottoms[-2] + heights[-2] == pytest.approx(heights[-1])
 
 
+def test_what_only_rounding_made_is_not_drawn() -> None:
+    dense = run_of([kernel("a", 0, (8_000_000, 80_000_000, 0, 0, 0), macs=400, executed=400)])
+    sparse = run_of([kernel("a", 0, (2_000_001, 40_000_000, 0, 0, 0), macs=100, executed=100)], "tile_wise")
+    one = explain([dense, sparse])[1]
+    assert one.losses is not None
+    assert sorted(one.losses.losses.values()) == [1, 20_000_000]
+    assert len(loss_waterfall(one).patches) == 3 + 1
+
+
 def test_nothing_to_lose_is_no_waterfall() -> None:
     with pytest.raises(ValueError, match="has no baseline"):
         loss_waterfall(Explanation(example()))
