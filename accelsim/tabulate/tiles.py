@@ -1,6 +1,7 @@
 """The table of a run's tiles: what the thread blocks of each product multiply, and how long they take."""
 
 from math import isqrt
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -37,14 +38,26 @@ def tile_table(run: NetworkRun, gpu: Gpu) -> pd.DataFrame:
     """
     products = [kernel for kernel in run.kernels if isinstance(kernel.kernel, GemmPlan) and kernel.counts is not None]
     side = min(SIDES[1], max(SIDES[0], isqrt(CELLS // max(1, len(products)))))
-    frames = [_cells(kernel, kernel.kernel, gpu, side) for kernel in products if isinstance(kernel.kernel, GemmPlan)]
-    frames = [frame for frame in frames if len(frame)]
-    if not frames:
+    known: dict[tuple[object, ...], _Cells] = {}  # products of equal shape share their thread blocks, counts and times
+    parts = []
+    for kernel in products:
+        plan = cast(GemmPlan, kernel.kernel)
+        alike = (id(plan.blocks), id(kernel.counts), id(kernel.run), kernel.stretch)
+        if alike not in known:
+            known[alike] = _cells(kernel, plan, gpu, side)
+        parts.append(known[alike])
+    if not any(len(part["row"]) for part in parts):
         return pd.DataFrame({name: pd.Series(dtype="str") for name in _COLUMNS})
-    return pd.concat(frames, ignore_index=True)
+    names = np.repeat(np.array([kernel.name for kernel in products], object), [len(part["row"]) for part in parts])
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS[1:]}
+    return pd.DataFrame({"kernel": names, **columns})
 
 
-def _cells(kernel: KernelRun, plan: GemmPlan, gpu: Gpu, side: int) -> pd.DataFrame:
+_Cells = dict[str, NDArray[Any]]
+"""Columns of `tile_table` but for the kernel's name."""
+
+
+def _cells(kernel: KernelRun, plan: GemmPlan, gpu: Gpu, side: int) -> _Cells:
     blocks, counts = plan.blocks, kernel.counts
     assert counts is not None
     rows, row = _places(blocks.batch * (plan.gemm.m + 1) + blocks.m0, side)
@@ -78,7 +91,7 @@ def _cells(kernel: KernelRun, plan: GemmPlan, gpu: Gpu, side: int) -> pd.DataFra
             "kept_share": np.minimum(1.0, summed(counts.macs) / dense),
             "duration_us": summed(_durations_us(kernel, gpu, len(blocks))) / number,
         }
-    return pd.DataFrame({"kernel": kernel.name, **{name: values[there] for name, values in found.items()}})
+    return {name: values[there] for name, values in found.items()}
 
 
 def _places(keys: NDArray[np.int64], side: int) -> tuple[int, NDArray[np.int64]]:
