@@ -8,7 +8,7 @@ warped copies of the training images, so that no label is needed.
 
 The 300 calibration images are not trained on. On them the row thresholds that a network ships with are chosen, one for
 each layer: of those that prune the wanted share of all blocks, the ones that change margins least against the dense
-network before. The test images take part in nothing here: ``python docs/recovered_tables.py`` runs
+network before. The test images take part in nothing here: ``python docs/hdp_recovery_tables.py`` runs
 them. Steps, rates and switches were chosen with a network that had not seen the calibration images (``--weights``).
 
 Examples

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from accelsim.cli import main
-from accelsim.cli.breakeven import PATTERNS
+from accelsim.cli.options import PATTERNS
 from accelsim.config.pattern_options import PATTERN_OPTIONS
 from accelsim.explore import breakeven
 from accelsim.results.schema import BREAK_EVEN_SCHEMA

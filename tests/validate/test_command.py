@@ -83,7 +83,7 @@ def test_nothing_that_is_modelled(tmp_path: Path, capsys: pytest.CaptureFixture[
     ("words", "told"),
     [
         (["--hw", "a100_sxm4_80gb", "--engine", "simpy"], "unknown engine 'simpy'"),
-        (["--hw", "a100"], "unknown name 'a100'; did you mean 'a100_hdp' or"),
+        (["--hw", "a100"], "unknown name 'a100'; did you mean 'a100_pcie_40gb' or"),
         (["--hw", "a100_sxm4_80gb", "--out", str(Path(__file__).parent)], "holds something else"),
         (["--hw", "t4"], "no row of t4"),
         ([], "--hw"),

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
-from recovered_tables import AFTER, BEFORE, PAGE, Row, text
+from hdp_recovery_tables import AFTER, BEFORE, PAGE, Row, text
 
 LOG = Path(__file__).parents[2] / "workloads" / "models" / "digits_vit.md"
 
