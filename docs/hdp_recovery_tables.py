@@ -1,4 +1,4 @@
-"""Writes the table of docs/accuracy.md on networks that were trained on under HDP: ``python docs/hdp_recovery_tables.py``.
+"""Writes the table of docs/accuracy.md on recovery under HDP: ``python docs/hdp_recovery_tables.py``.
 
 Thresholds that no workload ships are chosen here, on calibration images alone, by the rule that the shipped ones were
 chosen by (training/layer_thresholds.py). Nothing is trained; it takes some minutes.
