@@ -85,11 +85,15 @@ def _space_of(space: Mapping[str, Any] | Sequence[str]) -> tuple[dict[str, Any],
     return found, places
 
 
+_OPTIONS = {"objectives": "objective", "limits": "limit"}
+"""Options of the command whose names are not those of their keys."""
+
+
 def _checked(document: Document, changes: Mapping[str, Any], folder: Any) -> Tune:
     for key, value in changes.items():
         if value is not None:
             document.data[key] = value
-            document.places[key,] = Place(option=f"--{key.replace('_', '-')}")
+            document.places[key,] = Place(option=f"--{_OPTIONS.get(key, key)}")
     spec = build(TuneSpec, document, "tune")
     if not spec.space:
         raise ConfigError(f"{document.place(('space',))}: space: has no axis; give one, as mapping.tile_m: [64, 128]")
