@@ -66,7 +66,7 @@ def test_a_machine_and_a_workload_without_a_file(capsys: pytest.CaptureFixture[s
     [
         (["tiles.yaml", "--vary", "mapping.tile_m=[64]"], "--vary goes with a machine and a workload"),
         (["tiles.yaml", "--scheme", "dense"], "--scheme goes with a machine and a workload"),
-        (["tiles.yaml", "--objective", "speed"], "'speed' is not allowed"),
+        (["tiles.yaml", "--objective", "speed"], "--objective: tune.objectives.0: 'speed' is not allowed"),
         (["tiles.yaml", "--limit", "latency_us"], "--limit latency_us: is not of the form NAME=NUMBER"),
         (["tiles.yaml", "--limit", "edp=1", "--limit", "edp=2"], "--limit edp=2: is given twice"),
         (["tiles.yaml", "--limit", "speed=1"], "unknown key 'speed'"),
