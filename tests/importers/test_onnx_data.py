@@ -85,6 +85,17 @@ def test_studies_prune_the_attention_of_a_graph(workload):
         ("tradeoff", "edge_hdp", "WORKLOAD", "--schemes", "dense,hdp", "--split", "test"),
         ("calibrate", "WORKLOAD", "--budget", "50%", "--out", "OUT"),
         ("run", "edge_hdp", "WORKLOAD", "--scheme", "hdp", "--engine", "estimate", "--per-input"),
+        (
+            "tune",
+            "edge_hdp",
+            "WORKLOAD",
+            "--scheme",
+            "hdp",
+            "--vary",
+            "hdp.rho_b=[-0.5, 0.3]",
+            "--limit",
+            "accuracy_points=50",
+        ),
     ],
 )
 def test_commands_that_need_data_take_a_graph(workload, tmp_path, command):

@@ -139,7 +139,7 @@ def calibrate(
     Parameters
     ----------
     workload
-        Name or path, of kind vision or text with data.
+        Name or path, of kind vision, text or graph, with data.
     budget : float
         Share, 0 <= budget < 1: what may be lost on the calibration split, as `accelsim.explore.budget.judge` counts.
     hardware

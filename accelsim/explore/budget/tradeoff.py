@@ -164,7 +164,7 @@ def trade_off(
     hardware
         Name or path.
     workloads : sequence of str or path
-        Of kind vision or text with data; those that answer the same inputs belong together.
+        Of kind vision, text or graph, with data; those that answer the same inputs belong together.
     schemes : sequence of str
     settings, sparsities, row_thresholds
         See `grid`.

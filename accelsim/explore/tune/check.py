@@ -8,7 +8,7 @@ from typing import Any
 from accelsim.config.check import build
 from accelsim.config.documents import open_document
 from accelsim.config.loader import load_hardware, load_library, load_workload
-from accelsim.config.workload import TextWorkload, VisionWorkload
+from accelsim.config.workload import GraphWorkload, TextWorkload, VisionWorkload
 from accelsim.config.yaml import Document, KeyPath, Place, read_value
 from accelsim.errors import ConfigError
 from accelsim.explore.sweep.check import check_axes
@@ -133,8 +133,8 @@ def _check_limits(tune: Tune, document: Document) -> None:
         key = "force" if spec.force else "sparsity"
         raise ConfigError(f"{document.place((key,))}: {key}: does not go with a limit of accuracy; make it an axis")
     load = load_workload(tune.sweep.located(spec.workload))
-    if not isinstance(load, VisionWorkload | TextWorkload):
+    if not isinstance(load, VisionWorkload | TextWorkload | GraphWorkload):
         raise ConfigError(
             f"{place}: limits.accuracy_points: workload {load.name} is of kind {load.kind} and has no data to be right "
-            "or wrong on; take one of kind vision or text"
+            "or wrong on; take one of kind vision, text or graph"
         )
